@@ -1,0 +1,1 @@
+"""One file per source format. Unit and sign conversion happen here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Many batteries through the same grader."""

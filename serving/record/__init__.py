@@ -1,0 +1,1 @@
+"""The traceability record: append-only, chained, verifiable without the service."""
