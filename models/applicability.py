@@ -1,0 +1,58 @@
+"""Have we seen this? Declared type first, distance second.
+
+An unknown type is never accepted, whatever its numbers look like: a model asked about a cell it
+never saw is confidently wrong in one case of seven even when a distance looks fine. Within a known
+type the distance says whether the measurement looks like those the model was trained on.
+"""
+
+from features.feature_set import Method
+from features.findings import Finding, Message, Severity
+from features.measurement import BatteryIdentity
+from models.decision import AbstentionCode
+
+
+def insufficient_data(method: Method | None) -> Finding:
+    """Abstention: what was measured does not tell the capacity."""
+    if method is None:
+        message = Message("No usable measurement was given.", "没有可用的测量数据。")
+    else:
+        message = Message(
+            f"The {method.value} holds too little to tell the capacity.", f"{method.value} 数据不足,无法判断容量。"
+        )
+    return Finding(AbstentionCode.INSUFFICIENT_DATA.value, Severity.CAUTION, message)
+
+
+def not_calibrated(method: Method) -> Finding:
+    """Abstention: no estimator calibrated on batteries of known capacity exists for this method."""
+    message = Message(
+        f"No estimator is calibrated for {method.value}; its numbers may not grade a battery.",
+        f"{method.value} 尚无经校准的估计器,不能用于评级。",
+    )
+    return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, {"method": method.value})
+
+
+def unknown_type(identity: BatteryIdentity) -> Finding:
+    """Abstention: the declared type was never trained on."""
+    chemistry, rated = identity.chemistry.value, identity.rated_capacity_ah
+    designation = f" {identity.type_designation}" if identity.type_designation else ""
+    message = Message(
+        f"The models never saw a {identity.level.value} of type {chemistry} {rated:g} Ah{designation}.",
+        f"模型未见过该类型({chemistry} {rated:g} Ah{designation})。",
+    )
+    evidence = {"level": identity.level.value, "chemistry": chemistry, "rated_capacity_ah": rated}
+    return Finding(AbstentionCode.UNKNOWN_TYPE.value, Severity.CAUTION, message, evidence)
+
+
+def outside_known_range(type_key: str, distance: float, limit: float) -> Finding:
+    """Abstention: the measurement does not look like those of its declared type."""
+    message = Message(
+        f"This measurement is unlike those of type {type_key} (distance {distance:.1f}, allowed {limit:.1f}); "
+        "check the declared type and the test.",
+        f"测量结果与 {type_key} 类型不符(距离 {distance:.1f},允许 {limit:.1f}),请核对类型与测试。",
+    )
+    return Finding(
+        AbstentionCode.OUTSIDE_KNOWN_RANGE.value,
+        Severity.CAUTION,
+        message,
+        {"distance": distance, "allowed_distance": limit, "declared_type": type_key},
+    )

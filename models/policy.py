@@ -1,0 +1,350 @@
+"""The one policy: from an assessed battery to a decision.
+
+Gates first, in the policy's order; then the reasons not to grade; then the grade: the highest cut
+that both the interval and the suitability probability clear. Whatever the policy's numbers are,
+a disqualifying finding wins, a wider interval never earns a better grade, and every state of
+health falls into exactly one band: that is proved in the constructor. The numbers themselves live
+in dated files (`policies/*.toml`), read by `policy_file`.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from features.errors import InvalidInput, Problem
+from features.feature_set import Method
+from features.findings import Finding, Message, Severity
+from features.vocabulary import Level, Provenance
+from models.decision import (
+    AbstentionCode,
+    Assessment,
+    CapacityEstimate,
+    GradingCase,
+    GradingDecision,
+    NextTest,
+    Outcome,
+    PolicyStamp,
+    cut_key,
+)
+from models.gates import Gates
+
+FORBIDDEN_USES = frozenset({"e_bicycle", "e_moped", "e_scooter"})
+"""Uses no policy may offer: industry conditions for cascade use, 2024 (read in a secondary source)."""
+
+KNOWN_USES: Mapping[str, Message] = {
+    "stationary_storage_small": Message("small stationary storage", "小型固定储能"),
+    "stationary_storage_large": Message("large stationary storage", "大型固定储能"),
+    "backup_power": Message("backup power", "备用电源"),
+    "telecom_base_station": Message("telecom base station", "通信基站"),
+    "low_speed_logistics_vehicle": Message("low-speed logistics vehicle inside a site", "场内低速物流车"),
+    "street_lighting": Message("street lighting", "路灯储能"),
+}
+"""Closed vocabulary of uses a policy may offer."""
+
+
+class WhenUncertain(StrEnum):
+    """What happens when the interval spans a cut between two grades."""
+
+    DOWNGRADE = "downgrade"
+    RETEST = "retest"
+
+
+@dataclass(frozen=True, slots=True)
+class GradeBand:
+    """One grade: the band of state of health it covers and what it may be used for."""
+
+    name: str
+    minimum_fraction: float
+    below_fraction: float
+    uses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedTest:
+    """A test the policy may ask for, and which open questions it answers."""
+
+    test: NextTest
+    answers: frozenset[AbstentionCode]
+    after: frozenset[Method]
+    levels: frozenset[Level]
+    needs_known_type: bool
+
+    def fits(self, code: str, case: GradingCase, known_type: bool) -> bool:
+        """Whether this test would answer the open question for this battery."""
+        return (
+            code in self.answers
+            and case.identity.level in self.levels
+            and (known_type or not self.needs_known_type)
+            and (case.vector.method is None or case.vector.method in self.after)
+        )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Dated rules for one deployment.
+
+    Attributes
+    ----------
+    stamp : PolicyStamp
+        Identifier, version and digest of the file.
+    effective_from : date
+        First day it applies.
+    status : str
+        What kind of authority it has.
+    bands : tuple of GradeBand
+        Grades, best first, without gap or overlap.
+    recycle_below_fraction : float
+        State of health under which a battery is recycled; the lowest grade's minimum.
+    when_uncertain : WhenUncertain
+        What a spanned cut between two grades means.
+    maximum_probability_below_cut : float
+        A cut is cleared only if P(state of health < cut) is at most this.
+    capacity_test_relative_uncertainty : float
+        Relative standard uncertainty of a direct capacity test.
+    bms_reported_ceiling : str
+        Best grade for evidence that rests on BMS-reported numbers only.
+    gates : Gates
+        Hard gates in order.
+    offered_tests : tuple of OfferedTest
+        Tests a `retest` may name.
+
+    Raises
+    ------
+    InvalidInput
+        If a state of health would fall into no band or two, a use is unknown or forbidden, or some
+        open question has no test that answers it.
+    """
+
+    stamp: PolicyStamp
+    effective_from: date
+    status: str
+    bands: tuple[GradeBand, ...]
+    recycle_below_fraction: float
+    when_uncertain: WhenUncertain
+    maximum_probability_below_cut: float
+    capacity_test_relative_uncertainty: float
+    bms_reported_ceiling: str
+    gates: Gates
+    offered_tests: tuple[OfferedTest, ...]
+
+    def __post_init__(self) -> None:
+        problems = [*_band_problems(self), *_use_problems(self), *_next_test_problems(self.offered_tests)]
+        if problems:
+            raise InvalidInput(
+                f"Policy {self.stamp.policy_id} {self.stamp.version} is not sound; it was not loaded.",
+                problems,
+                code="POLICY_NOT_SOUND",
+            )
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """Minimum state of health of every grade, highest first."""
+        return tuple(band.minimum_fraction for band in self.bands)
+
+    def decide(self, case: GradingCase, assessment: Assessment, bundle_sha256: str) -> GradingDecision:
+        """Decide what happens to a battery.
+
+        Parameters
+        ----------
+        case : GradingCase
+            The battery, its inspection and its features.
+        assessment : Assessment
+            What the models say about it.
+        bundle_sha256 : str
+            Digest of the bundle that said so.
+
+        Returns
+        -------
+        GradingDecision
+            Always one; never raises for a valid case.
+        """
+        verdict = self._held(case) or self._abstained(case, assessment) or self._graded(case, assessment)
+        reasons = (*verdict.reasons, *self._others(case, assessment, verdict.reasons))
+        band = verdict.band
+        return GradingDecision(
+            outcome=verdict.outcome,
+            grade=band.name if band else None,
+            suitable_uses=band.uses if band else (),
+            reasons=reasons,
+            next_test=self._next_test(case, assessment, verdict),
+            policy=self.stamp,
+            bundle_sha256=bundle_sha256,
+            estimate=assessment.estimate,
+        )
+
+    def _held(self, case: GradingCase) -> "_Verdict | None":
+        closed = self.gates.closed(case)
+        return _Verdict(Outcome.HOLD, closed) if closed else None
+
+    def _abstained(self, case: GradingCase, assessment: Assessment) -> "_Verdict | None":
+        missing = (*self.gates.unmeasured(case), *assessment.abstentions)
+        if not missing and assessment.estimate is None:
+            missing = (_insufficient(),)
+        return _Verdict(Outcome.RETEST, missing) if missing else None
+
+    def _graded(self, case: GradingCase, assessment: Assessment) -> "_Verdict":
+        estimate = assessment.estimate
+        if estimate is None:
+            raise ValueError(f"Battery {case.identity.battery_id} has no estimate; abstention comes before grading.")
+        cleared = next((band for band in self.bands if self._clears(estimate, band.minimum_fraction)), None)
+        if cleared is None:
+            return self._below_all_cuts(estimate)
+        if self.when_uncertain is WhenUncertain.RETEST and self._reaches_above(estimate, cleared):
+            return _Verdict(Outcome.RETEST, (_undecided(estimate, cleared.below_fraction),))
+        return self._under_ceiling(estimate, cleared)
+
+    def _clears(self, estimate: CapacityEstimate, cut: float) -> bool:
+        probability = estimate.probability_below_cut[cut_key(cut)]
+        return estimate.lower_fraction >= cut and probability <= self.maximum_probability_below_cut
+
+    def _reaches_above(self, estimate: CapacityEstimate, band: GradeBand) -> bool:
+        return estimate.upper_fraction >= band.below_fraction
+
+    def _below_all_cuts(self, estimate: CapacityEstimate) -> "_Verdict":
+        if estimate.upper_fraction < self.recycle_below_fraction:
+            return _Verdict(Outcome.RECYCLE, (_below_lowest(estimate, self.recycle_below_fraction),))
+        return _Verdict(Outcome.RETEST, (_undecided(estimate, self.recycle_below_fraction),))
+
+    def _under_ceiling(self, estimate: CapacityEstimate, cleared: GradeBand) -> "_Verdict":
+        clears = _clears_cut(estimate, cleared)
+        names = [band.name for band in self.bands]
+        ceiling = names.index(self.bms_reported_ceiling)
+        if estimate.provenance is not Provenance.BMS_REPORTED or names.index(cleared.name) >= ceiling:
+            return _Verdict(Outcome.CASCADE, (clears,), cleared)
+        return _Verdict(Outcome.CASCADE, (_ceiling(self.bms_reported_ceiling), clears), self.bands[ceiling])
+
+    def _others(self, case: GradingCase, assessment: Assessment, said: Iterable[Finding]) -> Iterator[Finding]:
+        told = {finding.code for finding in said}
+        for finding in (*assessment.abstentions, *case.vector.findings, *self.gates.unseen(case)):
+            if finding.code not in told:
+                yield finding
+
+    def _next_test(self, case: GradingCase, assessment: Assessment, verdict: "_Verdict") -> NextTest | None:
+        if verdict.outcome is not Outcome.RETEST:
+            return None
+        code = verdict.reasons[0].code
+        fitting = [each.test for each in self.offered_tests if each.fits(code, case, assessment.known_type)]
+        return min(fitting, key=lambda test: test.minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    outcome: Outcome
+    reasons: tuple[Finding, ...]
+    band: GradeBand | None = None
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
+
+
+def _interval_evidence(estimate: CapacityEstimate, cut: float) -> dict[str, bool | int | float | str]:
+    return {
+        "cut_fraction": cut,
+        "lower_fraction": estimate.lower_fraction,
+        "upper_fraction": estimate.upper_fraction,
+        "probability_below_cut": estimate.probability_below_cut[cut_key(cut)],
+    }
+
+
+def _clears_cut(estimate: CapacityEstimate, band: GradeBand) -> Finding:
+    lower, cut = _percent(estimate.lower_fraction), _percent(band.minimum_fraction)
+    message = Message(
+        f"State of health is at least {lower}, which clears the cut of grade {band.name} ({cut}).",
+        f"健康状态下限 {lower},达到 {band.name} 级门槛({cut})。",
+    )
+    return Finding("CLEARS_CUT", Severity.NOTE, message, _interval_evidence(estimate, band.minimum_fraction))
+
+
+def _below_lowest(estimate: CapacityEstimate, cut: float) -> Finding:
+    upper, shown = _percent(estimate.upper_fraction), _percent(cut)
+    message = Message(
+        f"State of health is at most {upper}, below the lowest cut ({shown}).",
+        f"健康状态上限 {upper},低于最低门槛({shown})。",
+    )
+    return Finding("BELOW_LOWEST_CUT", Severity.NOTE, message, _interval_evidence(estimate, cut))
+
+
+def _undecided(estimate: CapacityEstimate, cut: float) -> Finding:
+    lower, upper, shown = _percent(estimate.lower_fraction), _percent(estimate.upper_fraction), _percent(cut)
+    message = Message(
+        f"State of health lies between {lower} and {upper}; that does not decide the cut at {shown}.",
+        f"健康状态在 {lower} 与 {upper} 之间,无法判定 {shown} 门槛。",
+    )
+    evidence = _interval_evidence(estimate, cut)
+    return Finding(AbstentionCode.UNDECIDED_AT_CUT.value, Severity.CAUTION, message, evidence)
+
+
+def _ceiling(grade: str) -> Finding:
+    message = Message(
+        f"The capacity rests on BMS-reported numbers only; the policy grades those no better than {grade}.",
+        f"容量仅依据 BMS 上报数据,按策略最高评为 {grade} 级。",
+    )
+    return Finding("PROVENANCE_CEILING", Severity.CAUTION, message, {"ceiling_grade": grade})
+
+
+def _insufficient() -> Finding:
+    message = Message("Nothing was measured that tells the capacity.", "没有可用于判断容量的测量数据。")
+    return Finding(AbstentionCode.INSUFFICIENT_DATA.value, Severity.CAUTION, message)
+
+
+def _band_problems(policy: Policy) -> Iterator[Problem]:
+    bands = policy.bands
+    if not bands:
+        yield Problem("grades", "a policy needs at least one grade")
+        return
+    if len({band.name for band in bands}) != len(bands):
+        yield Problem("grades", "every grade needs a name of its own", ", ".join(band.name for band in bands))
+    if not math.isinf(bands[0].below_fraction):
+        yield Problem(f"grades.{bands[0].name}", "the best grade has no upper end", str(bands[0].below_fraction))
+    for better, worse in itertools.pairwise(bands):
+        yield from _seam_problems(better, worse)
+    lowest = bands[-1]
+    if not 0.0 < lowest.minimum_fraction < bands[0].below_fraction:
+        yield Problem(f"grades.{lowest.name}", "the lowest cut must be above 0", str(lowest.minimum_fraction))
+    if policy.recycle_below_fraction != lowest.minimum_fraction:
+        rule = f"must equal the minimum of the lowest grade ({lowest.minimum_fraction:g}): no gap, no overlap"
+        yield Problem("recycle_below_state_of_health_fraction", rule, f"{policy.recycle_below_fraction:g}")
+    if len({cut_key(cut) for cut in policy.cuts}) != len(bands) or any(
+        float(cut_key(cut)) != cut for cut in policy.cuts
+    ):
+        yield Problem("grades", "cuts are given in whole percent", ", ".join(f"{cut:g}" for cut in policy.cuts))
+    if policy.bms_reported_ceiling not in {band.name for band in bands}:
+        yield Problem("provenance.bms_reported_ceiling", "must name a grade", policy.bms_reported_ceiling)
+
+
+def _seam_problems(better: GradeBand, worse: GradeBand) -> Iterator[Problem]:
+    if worse.minimum_fraction >= better.minimum_fraction:
+        yield Problem(f"grades.{worse.name}", f"must lie below grade {better.name}", f"{worse.minimum_fraction:g}")
+    elif worse.below_fraction < better.minimum_fraction:
+        seam = f"{worse.below_fraction:g} to {better.minimum_fraction:g}"
+        yield Problem(f"grades.{worse.name}", f"leaves a gap below grade {better.name}", seam)
+    elif worse.below_fraction > better.minimum_fraction:
+        seam = f"{better.minimum_fraction:g} to {worse.below_fraction:g}"
+        yield Problem(f"grades.{worse.name}", f"overlaps grade {better.name}", seam)
+
+
+def _use_problems(policy: Policy) -> Iterator[Problem]:
+    for band in policy.bands:
+        if not band.uses:
+            yield Problem(f"grades.{band.name}.uses", "a grade needs at least one use")
+        for use in band.uses:
+            if use in FORBIDDEN_USES:
+                yield Problem(f"grades.{band.name}.uses", "cascade batteries may not go into e-bicycles", use)
+            elif use not in KNOWN_USES:
+                yield Problem(f"grades.{band.name}.uses", f"must be one of {', '.join(KNOWN_USES)}", use)
+
+
+def _next_test_problems(offered: tuple[OfferedTest, ...]) -> Iterator[Problem]:
+    for code in AbstentionCode:
+        for level in Level:
+            for method in Method:
+                if not any(
+                    code in each.answers and level in each.levels and method in each.after and not each.needs_known_type
+                    for each in offered
+                ):
+                    where = f"{code.value} after {method.value} on a {level.value}"
+                    yield Problem("next_tests", "no test answers this open question", where)

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from features.errors import InvalidInput
+from models.policy_file import SHIPPED_POLICY, load_policy
+
+SHIPPED = SHIPPED_POLICY.read_text(encoding="utf-8")
+
+
+def load(tmp_path: Path, text: str):
+    path = tmp_path / "policy.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_policy(path)
+
+
+def test_the_shipped_policy_says_that_it_is_no_legal_standard() -> None:
+    policy = load_policy(SHIPPED_POLICY)
+    assert policy.status == "example, not a legal standard"
+    assert [(band.name, band.minimum_fraction) for band in policy.bands] == [("A", 0.8), ("B", 0.7), ("C", 0.6)]
+    assert policy.recycle_below_fraction == 0.6
+    assert policy.when_uncertain.value == "downgrade"
+
+
+def test_every_table_with_a_number_names_its_source_and_status() -> None:
+    numbered = SHIPPED.count("status = "), SHIPPED.count("source = ")
+    assert numbered == (9, 9)
+
+
+def test_the_digest_changes_with_any_byte(tmp_path: Path) -> None:
+    assert load(tmp_path, SHIPPED).stamp.sha256 == load_policy(SHIPPED_POLICY).stamp.sha256
+    assert load(tmp_path, SHIPPED + "# a note\n").stamp.sha256 != load_policy(SHIPPED_POLICY).stamp.sha256
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('when_uncertain = "downgrade"', 'when_uncertain = "guess"', "decision.when_uncertain"),
+        ("maximum_probability_below_cut = 0.05", 'maximum_probability_below_cut = "0.05"', "valid number"),
+        ("maximum_probability_below_cut = 0.05", "maximum_probability_below_cut = nan", "finite"),
+        ("maximum_probability_below_cut = 0.05", "maximum_probability_below = 0.05", "Extra inputs"),
+        ("required = true", 'required = "yes"', "gates.insulation.required"),
+        ('order = ["identity", "appearance", ', 'order = ["appearance", ', "every gate once"),
+        ("below_state_of_health_fraction = 0.80", "below_state_of_health_fraction = 0.78", "leaves a gap"),
+        ('"street_lighting"', '"e_bicycle"', "e-bicycles"),
+        ("minutes = 360", "minutes = 0", "next_tests.2.minutes"),
+        ("[gates.alarms]", "[gates.alarms", "must be UTF-8 TOML"),
+    ],
+)
+def test_a_damaged_policy_is_refused_naming_what_is_wrong(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    assert old in SHIPPED
+    with pytest.raises(InvalidInput, match=complaint):
+        load(tmp_path, SHIPPED.replace(old, new, 1))
+
+
+def test_a_missing_policy_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="must be a readable file"):
+        load_policy(tmp_path / "nowhere.toml")
