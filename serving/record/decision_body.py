@@ -1,0 +1,113 @@
+"""A decision as it is written in the record, and the case read back from it.
+
+Everything a decision rests on goes into the leaf: identity, inspection, features, estimate,
+decision, and the digests of bundle and policy. A missing feature is null. What is written is
+plain JSON; `case_from_body` gives back the very case, so that it can be decided again.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from enum import Enum
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from features.measurement import MeasurementRun
+from models.decision import CapacityEstimate, GradingCase, GradingDecision
+
+Json = dict[str, Any]
+
+_CASE = TypeAdapter(GradingCase)
+
+
+def decision_body(
+    case: GradingCase, decision: GradingDecision, bundle: Mapping[str, str], runs: tuple[MeasurementRun, ...]
+) -> Json:
+    """The body of a decision leaf.
+
+    Parameters
+    ----------
+    case : GradingCase
+        What was decided on.
+    decision : GradingDecision
+        What was decided.
+    bundle : mapping of str to str
+        ``name``, ``version`` and ``sha256`` of the bundle.
+    runs : tuple of MeasurementRun
+        The runs given; only their kind, source and times are written, never their rows.
+
+    Returns
+    -------
+    dict
+        Plain JSON without NaN.
+    """
+    return {
+        "battery": _plain(asdict(case.identity)),
+        "inspection": _plain(asdict(case.inspection)),
+        "runs": [_run_body(run) for run in runs],
+        "vector": _plain(asdict(case.vector)),
+        **outcome_body(decision),
+        "bundle": dict(bundle),
+    }
+
+
+def outcome_body(decision: GradingDecision) -> Json:
+    """The part of the body that a replay must reproduce bit for bit."""
+    return {
+        "estimate": None if decision.estimate is None else estimate_body(decision.estimate),
+        "decision": {
+            "outcome": decision.outcome.value,
+            "grade": decision.grade,
+            "suitable_uses": list(decision.suitable_uses),
+            "reasons": [_plain(asdict(reason)) for reason in decision.reasons],
+            "next_test": None if decision.next_test is None else _plain(asdict(decision.next_test)),
+        },
+        "policy": asdict(decision.policy),
+    }
+
+
+def estimate_body(estimate: CapacityEstimate) -> Json:
+    """An estimate with its state of health written out."""
+    return {**_plain(asdict(estimate)), "state_of_health_fraction": estimate.state_of_health_fraction}
+
+
+def case_from_body(body: Mapping[str, Any]) -> GradingCase:
+    """The case a recorded decision rested on.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the body was not written by `decision_body`.
+    """
+    vector = dict(body["vector"])
+    vector["values"] = {name: math.nan if value is None else value for name, value in vector["values"].items()}
+    return _CASE.validate_python({"identity": body["battery"], "inspection": body["inspection"], "vector": vector})
+
+
+def _run_body(run: MeasurementRun) -> Json:
+    return {
+        "kind": run.kind.value,
+        "started_at": _plain(run.started_at),
+        "available_at": _plain(run.available_at),
+        "source": _plain(asdict(run.source)),
+        "row_count": run.table.row_count,
+        "train": run.train,
+    }
+
+
+def _plain(value: Any) -> Any:  # noqa: PLR0911 - one return per kind of value reads best
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple | list | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value

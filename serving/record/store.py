@@ -1,0 +1,107 @@
+"""What the ledger asks of a place that keeps leaves, whichever database that is.
+
+A store keeps leaves in order, finds them again and gives one writer at a time its turn. It knows
+nothing of idempotency, of the chain's rules or of threads; those stand in `ledger`.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from features.errors import PackGradeError
+from serving.record.leaf import Leaf
+
+
+class RecordUnavailable(PackGradeError):  # noqa: N818 - reads as what it is: the record is unavailable
+    """The record cannot be read or written now.
+
+    Parameters
+    ----------
+    what_happened : str
+        The fault, with the place.
+    consequence : str, optional
+        What was not done.
+    what_to_do : str, optional
+        Next step for the operator or the caller.
+    """
+
+    def __init__(
+        self,
+        what_happened: str,
+        consequence: str = "Nothing was recorded.",
+        what_to_do: str = "Restore the record, then send the request again with the same idempotency key.",
+    ) -> None:
+        super().__init__("RECORD_UNAVAILABLE", f"{what_happened} {consequence} {what_to_do}")
+
+
+class Head(NamedTuple):
+    """The last leaf of a chain: its index there and its digest."""
+
+    sequence: int
+    leaf_sha256: str
+
+
+class Reader(Protocol):
+    """One consistent view of the stored leaves."""
+
+    def head(self) -> Head | None:
+        """Return the last leaf of the log."""
+
+    def battery_head(self, battery_id: str) -> Head | None:
+        """Return the last leaf of one battery, counted within the battery."""
+
+    def station_head(self, station: str) -> Head | None:
+        """Return the last leaf of one station, counted within the station."""
+
+    def find(self, station: str, idempotency_key: str) -> Leaf | None:
+        """Return the leaf a station wrote under a key."""
+
+    def by_event_id(self, event_id: str) -> Leaf | None:
+        """Return the leaf of an event."""
+
+    def by_sequence(self, sequence: int) -> Leaf | None:
+        """Return the leaf at an index of the log."""
+
+    def by_battery(self, battery_id: str) -> list[Leaf]:
+        """Return the leaves of one battery, oldest first."""
+
+    def page(self, first_sequence: int, at_most: int) -> list[Leaf]:
+        """Return consecutive leaves of the log from an index on."""
+
+    def digest_at(self, sequence: int) -> str | None:
+        """Return the digest stored at an index of the log."""
+
+
+class Writer(Reader, Protocol):
+    """A reader whose turn it is to write; what it appends is seen by its own reads."""
+
+    def append(self, leaf: Leaf) -> Head:
+        """Add the next leaf of the log."""
+
+
+class Store(Protocol):
+    """A place that keeps leaves. Every failure of the place is a `RecordUnavailable`."""
+
+    def prepare(self) -> None:
+        """Create the record if there is none, or see that it is one of ours."""
+
+    def reading(self) -> AbstractContextManager[Reader]:
+        """Open a consistent view."""
+
+    def writing(self) -> AbstractContextManager[Writer]:
+        """Wait for the one writer's turn; leaving normally makes everything appended durable, else nothing is kept."""
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+
+
+def leaves(store: Store, page_size: int = 500) -> Iterator[Leaf]:
+    """Iterate over the log in order, holding no view open between pages."""
+    following = 0
+    while True:
+        with store.reading() as reader:
+            page = reader.page(following, page_size)
+        yield from page
+        if len(page) < page_size:
+            return
+        following = page[-1].sequence + 1
