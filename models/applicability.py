@@ -5,10 +5,20 @@ never saw is confidently wrong in one case of seven even when a distance looks f
 type the distance says whether the measurement looks like those the model was trained on.
 """
 
+from collections.abc import Mapping
+
 from features.feature_set import Method
 from features.findings import Finding, Message, Severity
 from features.measurement import BatteryIdentity
 from models.decision import AbstentionCode
+
+_METHOD_WORDS: Mapping[Method, Message] = {
+    Method.CAPACITY_TEST: Message("capacity test", "容量测试"),
+    Method.PULSE_TEST: Message("pulse test", "脉冲测试"),
+    Method.PARTIAL_CHARGE: Message("partial charge", "部分充电"),
+    Method.IMPEDANCE: Message("impedance spectrum", "阻抗谱"),
+    Method.FIELD_TELEMETRY: Message("vehicle's record", "车辆数据"),
+}
 
 
 def insufficient_data(method: Method | None) -> Finding:
@@ -17,7 +27,8 @@ def insufficient_data(method: Method | None) -> Finding:
         message = Message("No usable measurement was given.", "没有可用的测量数据。")
     else:
         message = Message(
-            f"The {method.value} holds too little to tell the capacity.", f"{method.value} 数据不足,无法判断容量。"
+            f"The {_METHOD_WORDS[method].en} holds too little to tell the capacity.",
+            f"{_METHOD_WORDS[method].zh}不足,无法判断容量。",
         )
     return Finding(AbstentionCode.INSUFFICIENT_DATA.value, Severity.CAUTION, message)
 
@@ -25,8 +36,8 @@ def insufficient_data(method: Method | None) -> Finding:
 def not_calibrated(method: Method) -> Finding:
     """Abstention: no estimator calibrated on batteries of known capacity exists for this method."""
     message = Message(
-        f"No estimator is calibrated for {method.value}; its numbers may not grade a battery.",
-        f"{method.value} 尚无经校准的估计器,不能用于评级。",
+        f"No estimator is calibrated for a {_METHOD_WORDS[method].en}; its numbers may not grade a battery.",
+        f"{_METHOD_WORDS[method].zh}尚无经校准的估计器,不能用于评级。",
     )
     return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, {"method": method.value})
 

@@ -216,11 +216,14 @@ class Policy:
             return _Verdict(Outcome.CASCADE, (clears,), cleared)
         return _Verdict(Outcome.CASCADE, (_ceiling(self.bms_reported_ceiling), clears), self.bands[ceiling])
 
-    def _others(self, case: GradingCase, assessment: Assessment, said: Iterable[Finding]) -> Iterator[Finding]:
+    def _others(self, case: GradingCase, assessment: Assessment, said: Iterable[Finding]) -> list[Finding]:
+        """Findings that did not decide, the serious ones first."""
         told = {finding.code for finding in said}
-        for finding in (*assessment.abstentions, *case.vector.findings, *self.gates.unseen(case)):
-            if finding.code not in told:
-                yield finding
+        noticed = (*assessment.abstentions, *case.vector.findings, *self.gates.unseen(case))
+        serious = list(reversed(Severity))
+        return sorted(
+            (each for each in noticed if each.code not in told), key=lambda each: serious.index(each.severity)
+        )
 
     def _next_test(self, case: GradingCase, assessment: Assessment, verdict: "_Verdict") -> NextTest | None:
         if verdict.outcome is not Outcome.RETEST:

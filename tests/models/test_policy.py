@@ -139,6 +139,13 @@ def test_findings_that_do_not_decide_still_travel_with_the_decision() -> None:
     assert caution in decide(assessed(0.81, 0.86), findings=(caution,)).reasons
 
 
+def test_reasons_put_the_deciding_one_first_and_then_the_serious_ones() -> None:
+    note = Finding("telemetry.columns_ignored", Severity.NOTE, Message("ignored", "忽略"))
+    caution = Finding("consistency.weak_cell", Severity.CAUTION, Message("weak", "弱"))
+    decision = decide(assessed(0.81, 0.86), findings=(note, caution))
+    assert [reason.code for reason in decision.reasons] == ["CLEARS_CUT", caution.code, note.code]
+
+
 def test_every_use_of_every_grade_is_allowed() -> None:
     assert all(band.uses and not FORBIDDEN_USES & set(band.uses) for band in POLICY.bands)
 
