@@ -1,0 +1,106 @@
+"""What can be read over HTTP: recorded decisions, the decisions of a battery, the API description.
+
+These are plain Starlette routes mounted beside BentoML's. Reading shows what the record says and
+decides nothing.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from features.battery_code import parse_battery_code
+from features.errors import Problem
+from serving.answers import answered
+from serving.desk import Desk
+from serving.messages import battery_reply, reply_from_entry
+from serving.record.leaf import LeafKind
+from serving.record.ledger import Ledger, Recorded
+from serving.settings import software_version
+from serving.wire import Refusal, shortened
+
+_DECISION_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def reading_app(described: Callable[[], Mapping[str, Any]]) -> Starlette:
+    """Return the application of the GET routes; its ``state.desk`` must be set before the first request.
+
+    Parameters
+    ----------
+    described : callable
+        Returns the OpenAPI document.
+    """
+
+    async def docs(_: Request) -> Response:
+        return JSONResponse(described())
+
+    return Starlette(
+        routes=[
+            Route("/", _front, methods=["GET"]),
+            Route("/v1/decisions/{decision_id}", _decision, methods=["GET"]),
+            Route("/v1/batteries/{code:path}", _battery, methods=["GET"]),
+            Route("/docs.json", docs, methods=["GET"]),
+        ]
+    )
+
+
+async def _front(_: Request) -> Response:
+    """Say what this is; stands before BentoML's own page, which loads scripts from elsewhere."""
+    return JSONResponse({"service": "packgrade", "version": software_version(), "description": "/docs.json"})
+
+
+async def _decision(request: Request) -> Response:
+    desk: Desk = request.app.state.desk
+    return await answered(partial(decision_shown, desk, request.path_params["decision_id"]))
+
+
+async def _battery(request: Request) -> Response:
+    desk: Desk = request.app.state.desk
+    return await answered(partial(battery_shown, desk, request.path_params["code"]))
+
+
+def decision_shown(desk: Desk, decision_id: str) -> dict[str, Any]:
+    """Return a recorded decision exactly as it was answered.
+
+    Raises
+    ------
+    Refusal
+        404 where no decision has this identifier.
+    """
+    entry = desk.ledger().by_event_id(decision_id) if _DECISION_ID.fullmatch(decision_id) else None
+    if entry is None or entry.leaf.kind is not LeafKind.DECISION:
+        raise _not_found("decision_id", "no decision has this identifier", decision_id)
+    return reply_from_entry(entry)
+
+
+def battery_shown(desk: Desk, code: str) -> dict[str, Any]:
+    """Return the battery as last declared and its decisions, oldest first.
+
+    Raises
+    ------
+    Refusal
+        404 where the record knows no decision on this battery.
+    """
+    ledger = desk.ledger()
+    decisions = [each.leaf for each in _entries(ledger, code) if each.leaf.kind is LeafKind.DECISION]
+    if not decisions:
+        raise _not_found("code", "no decision was recorded for this battery", code)
+    return battery_reply(decisions)
+
+
+def _entries(ledger: Ledger, code: str) -> list[Recorded]:
+    """Return the entries under the normalised code, else under the code as it is written."""
+    parsed = parse_battery_code(code)
+    normalised = parsed.code if parsed.valid else code.strip()
+    return ledger.by_battery(normalised) or ledger.by_battery(code.strip())
+
+
+def _not_found(where: str, rule: str, value: str) -> Refusal:
+    message = f"Nothing is recorded under {shortened(value)!r}."
+    return Refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", message, [Problem(where, rule, value)])
