@@ -42,6 +42,15 @@ def not_calibrated(method: Method) -> Finding:
     return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, {"method": method.value})
 
 
+def type_not_calibrated(type_key: str) -> Finding:
+    """Abstention: the type trained the models, but no battery of it ever calibrated the interval on a visit."""
+    message = Message(
+        f"No station visit of type {type_key} calibrated the interval; its estimate may not grade a battery.",
+        f"{type_key} 类型没有到站实测样本用于校准区间,其估计不能用于评级。",
+    )
+    return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, {"declared_type": type_key})
+
+
 def unknown_type(identity: BatteryIdentity) -> Finding:
     """Abstention: the declared type was never trained on."""
     chemistry, rated = identity.chemistry.value, identity.rated_capacity_ah

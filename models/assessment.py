@@ -5,13 +5,19 @@ needs no model and no known type; every trained method needs both.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from features.feature_set import Method
 from features.findings import Finding
-from models.applicability import insufficient_data, not_calibrated, outside_known_range, unknown_type
+from models.applicability import (
+    insufficient_data,
+    not_calibrated,
+    outside_known_range,
+    type_not_calibrated,
+    unknown_type,
+)
 from models.bundle import Bundle
 from models.capacity import DIRECT_COVERAGE_FRACTION, DirectCapacity, Prediction, TrainedEstimator
 from models.decision import Assessment, CapacityEstimate, GradingCase, cut_key
@@ -107,9 +113,15 @@ def _trained(
         return Assessment(None, reasons, known is not None)
     matrix = case.vector.array()[np.newaxis, :]
     prediction = estimator.predict(matrix, tuple(case.vector.values), known.key, cuts)
-    distance = float(prediction.distance[0])
-    outside = (outside_known_range(known.key, distance, 1.0),) if distance > 1.0 else ()
-    return Assessment(_estimate(case, method, bundle, prediction, cuts, calibrated=not outside), outside, True)
+    doubts = tuple(_doubts(known, float(prediction.distance[0])))
+    return Assessment(_estimate(case, method, bundle, prediction, cuts, calibrated=not doubts), doubts, True)
+
+
+def _doubts(known: KnownType, distance: float) -> Iterator[Finding]:
+    if known.visit_count == 0:
+        yield type_not_calibrated(known.key)
+    if distance > 1.0:
+        yield outside_known_range(known.key, distance, 1.0)
 
 
 def _reasons_before(

@@ -157,7 +157,6 @@ def read_run(
     reader = _reader(request)
     bytes_sha256 = None if run_format in set(TableFormat) else files.sha256(path)
     reading = reader(request, files)
-    sha256 = bytes_sha256 or reading.table.sha256
     return MeasurementRun(
         kind=kind,
         started_at=started_at or reading.started_at or available_at,

@@ -1,0 +1,67 @@
+import numpy as np
+
+from models.capacity import load_estimator
+from training.assemble import bundle_files, calibrated_estimator
+from training.calibrate import calibrate
+from training.fit import fit_models
+from training.fit_members import TreeText, member_features
+from training.table import FEATURE_SET
+
+
+def test_members_of_a_short_train_use_no_feature_of_larger_pulses():
+    assert not [name for name in member_features((), "up_to_1.5c_charge") if "2.0c" in name or "2.5c" in name]
+    assert [name for name in member_features((), "all") if "2.5c" in name]
+
+
+def test_no_centre_of_a_bundle_is_a_training_row(tiny_judged):
+    models = fit_models(tiny_judged.plan, tiny_judged.table)
+    for fitted in models.types.values():
+        for _, member in fitted.members:
+            if isinstance(member, TreeText):
+                continue
+            columns = [FEATURE_SET.names.index(name) for name in member.names]
+            rows = member.standardisation.standardised(tiny_judged.table.values[:, columns])
+            nearest = np.abs(rows[:, None, :] - member.centres[None, :, :]).max(axis=2).min()
+            assert nearest > 1e-3
+
+
+def test_two_fits_of_one_plan_give_the_same_bytes(tiny_judged):
+    calibration = calibrate(tiny_judged.plan, tiny_judged.held_out.facts)
+    first, second = (bundle_files(fit_models(tiny_judged.plan, tiny_judged.table), calibration) for _ in range(2))
+    assert first == second
+
+
+def test_another_seed_gives_another_bundle(tiny_judged):
+    calibration = calibrate(tiny_judged.plan, tiny_judged.held_out.facts)
+    other = tiny_judged.plan.model_copy(update={"seed": 7})
+    first, second = (
+        bundle_files(fit_models(plan, tiny_judged.table), calibration) for plan in (tiny_judged.plan, other)
+    )
+    assert first != second
+
+
+def test_the_files_of_a_bundle_predict_what_training_judged(tiny_judged, tiny_bundle):
+    plan, table = tiny_judged.plan, tiny_judged.table
+    models, calibration = fit_models(plan, table), calibrate(plan, tiny_judged.held_out.facts)
+    rows = table.values[table.type_keys == "LFP20"]
+    judged = calibrated_estimator(models, calibration).predict(rows, FEATURE_SET.names, "LFP20", (0.7, 0.8))
+    method = tiny_bundle.manifest.methods[0]
+    loaded = load_estimator(method, bundle_files(models, calibration))
+    served = loaded.predict(rows, FEATURE_SET.names, "LFP20", (0.7, 0.8))
+    for name in ("point", "lower", "upper", "probability_below", "distance"):
+        assert np.array_equal(getattr(served, name), getattr(judged, name)), name
+
+
+def test_a_type_without_enough_long_trains_goes_without_that_member(tiny_judged):
+    plan = tiny_judged.plan
+    members = tuple(
+        member.model_copy(update={"least_rows": 10_000}) if member.amplitudes == "all" else member
+        for member in plan.members
+    )
+    models = fit_models(plan.model_copy(update={"members": members}), tiny_judged.table)
+    assert {member.name for member, _ in models.types["LFP20"].members} == {
+        "all_features",
+        "responses",
+        "ratios",
+        "trees",
+    }

@@ -1,0 +1,69 @@
+"""`packgrade-train`: the data scientists' command.
+
+Exit codes: 0 done, 1 refused (bad plan or data, a worse challenger, nothing registered), 2 wrong usage.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from features.errors import PackGradeError
+
+DATA_FOLDER_VARIABLE = "PACKGRADE_DATA_DIR"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+REFERENCE_PLAN = Path(__file__).parent / "plans" / "pulse_reference.toml"
+SHIPPED_POLICY = Path(__file__).parent.parent / "models" / "policies" / "example-2026-11.toml"
+_DEFAULT_NAME = "packgrade-pulse"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    asked = _parser().parse_args(arguments)
+    from training import commands  # noqa: PLC0415 - `--help` must not wait for the training libraries
+
+    try:
+        getattr(commands, asked.command)(asked, Console())
+    except (PackGradeError, FileExistsError) as problem:
+        Console(stderr=True, highlight=False).print(str(problem), markup=False)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="packgrade-train", description="Train, judge and promote PackGrade bundles.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="train, judge, log and register the bundle of a plan")
+    run.add_argument("--out", type=Path, help="also keep the bundle in this new folder")
+    evaluate = commands.add_parser("evaluate", help="judge a plan's recipe on held-out cells")
+    evaluate.add_argument("--no-tracking", action="store_true", help="print only, log nothing")
+    for each, command in ((run, "run"), (evaluate, "evaluate")):
+        each.add_argument("plan", type=Path, nargs="?", default=REFERENCE_PLAN, help="plan file (TOML)")
+        each.add_argument("--data-dir", type=Path, default=_folder(), help=f"public data (${DATA_FOLDER_VARIABLE})")
+        each.add_argument("--policy", type=Path, default=SHIPPED_POLICY, help="policy that decides in the evaluation")
+        each.set_defaults(command=command)
+    promote = commands.add_parser("promote", help="make the challenger the champion if it is nowhere worse")
+    promote.set_defaults(command="promote")
+    rollback = commands.add_parser("rollback", help="make the previous champion the champion again")
+    rollback.set_defaults(command="rollback")
+    export = commands.add_parser("export", help="write a registered bundle to a folder")
+    export.add_argument("--version", default="champion", help="version number or alias (default: champion)")
+    export.add_argument("--out", type=Path, required=True, help="new or empty folder")
+    export.set_defaults(command="export")
+    for each in (promote, rollback, export):
+        each.add_argument("--name", default=_DEFAULT_NAME, help="name in the registry")
+    for each in (run, evaluate, promote, rollback, export):
+        each.add_argument("--tracking-uri", default=os.environ.get(TRACKING_VARIABLE), help="MLflow store")
+    return parser
+
+
+def _folder() -> Path | None:
+    named = os.environ.get(DATA_FOLDER_VARIABLE)
+    return Path(named) if named else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

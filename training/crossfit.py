@@ -1,0 +1,228 @@
+"""Predictions for batteries by models that never saw their cells, and what follows from them.
+
+The very recipe that trains the bundle is fitted once per fold; what it says about the held-out rows
+calibrates the bundle and is what every figure rests on. Nothing from a held-out cell, under
+whatever name, reaches the models that judge it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from lightgbm import Booster
+from scipy.stats import binom
+
+from features.measurement import FloatArray
+from models.decision import cut_key
+from training.assemble import calibrated_estimator
+from training.calibrate import HeldOutFacts, calibrate, calibrate_interval, spread_of
+from training.fit import REQUIRED_FEATURES, FittedModels, fit_models
+from training.fit_members import measured_rows
+from training.plan import Plan
+from training.splits import Fold, calibration_splits, folds_by_physical_cell
+from training.table import FEATURE_SET, BoolArray, FeatureTable, as_stopped_early
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Counted rows with the models that did not see them.
+
+    Attributes
+    ----------
+    table : FeatureTable
+        Visits (one row per battery) and grid rows, the grid rows as if stopped after 1.5 C charge.
+    facts : HeldOutFacts
+        What the models said, row by row.
+    fold_of_row : ndarray of int
+        Fold that held the row out.
+    models : tuple of FittedModels
+        Per fold.
+    """
+
+    table: FeatureTable
+    facts: HeldOutFacts
+    fold_of_row: npt.NDArray[np.int64]
+    models: tuple[FittedModels, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCoverage:
+    """Coverage of one type over repeated calibration splits.
+
+    Attributes
+    ----------
+    mean, mean_width : float
+        Over all presented batteries of all splits, as fractions.
+    battery_count : int
+        Batteries of the type.
+    p_value : float
+        Of 'coverage is at least nominal' against 'below', one-sided exact binomial test with the
+        mean coverage on all batteries of the type.
+    """
+
+    mean: float
+    mean_width: float
+    battery_count: int
+    p_value: float
+
+
+def plan_folds(plan: Plan, table: FeatureTable) -> tuple[Fold, ...]:
+    """Folds of the plan on a table."""
+    return folds_by_physical_cell(table.physical_cells, table.type_keys, plan.splits.fold_count, plan.splits.seed)
+
+
+def held_out_predictions(plan: Plan, table: FeatureTable, progress: Progress) -> HeldOut:
+    """Fit the recipe once per fold and predict the rows that are counted.
+
+    Parameters
+    ----------
+    plan : Plan
+        The recipe.
+    table : FeatureTable
+        All rows.
+    progress : callable
+        Called with a sentence before each fold.
+    """
+    counted = _counted(plan, table)
+    models, pieces, fold_numbers, row_numbers = [], [], [], []
+    for number, fold in enumerate(plan_folds(plan, table)):
+        progress(f"fold {number + 1} of {plan.splits.fold_count}")
+        fitted = fit_models(plan, table.taken(fold.train))
+        models.append(fitted)
+        for key in fitted.types:
+            rows = fold.held_out[(counted.kept & (table.type_keys == key))[fold.held_out]]
+            pieces.append(_facts(plan, counted.table.taken(rows), fitted, key))
+            row_numbers.append(rows)
+            fold_numbers.append(np.full(len(rows), number))
+    order = np.argsort(np.concatenate(row_numbers), kind="stable")
+    return HeldOut(
+        counted.table.taken(np.concatenate(row_numbers)[order]),
+        _joined(pieces).taken(order),
+        np.concatenate(fold_numbers)[order],
+        tuple(models),
+    )
+
+
+def held_out_estimates(plan: Plan, held_out: HeldOut, cuts: Sequence[float]) -> pd.DataFrame:
+    """Estimates for every counted row, models and calibration both without its cell.
+
+    Returns
+    -------
+    DataFrame
+        Label columns, ``type_key``, ``measured``, ``estimated``, ``lower``, ``upper`` (state of health),
+        ``coverage_fraction``, ``distance`` and ``p_below_…`` per cut.
+    """
+    frames = [
+        frame for number in range(len(held_out.models)) for frame in _fold_estimates(plan, held_out, number, cuts)
+    ]
+    return pd.concat(frames).sort_index()
+
+
+def coverage_over_splits(plan: Plan, held_out: HeldOut) -> dict[str, SplitCoverage]:
+    """Coverage and width on visits when batteries are split again and again into calibrating and presented.
+
+    Returns
+    -------
+    dict of str to SplitCoverage
+        Per type, and ``all``.
+    """
+    visits = held_out.facts.taken(held_out.facts.visits)
+    cells = held_out.table.physical_cells[held_out.facts.visits]
+    splits = calibration_splits(
+        cells, visits.type_keys, plan.splits.calibration_share, plan.splits.calibration_split_count, plan.splits.seed
+    )
+    presented = np.concatenate([split.held_out for split in splits])
+    outcomes = np.concatenate([_covered_and_width(plan, visits, split) for split in splits])
+    keys = visits.type_keys[presented].astype(str)
+    masks = {str(key): keys == key for key in np.unique(keys)} | {"all": np.ones(len(keys), dtype=np.bool_)}
+    sizes = {key: int(np.count_nonzero(visits.type_keys == key)) for key in masks} | {"all": len(visits.measured)}
+    nominal = plan.bundle.coverage_fraction
+    return {key: _split_coverage(outcomes[mask], sizes[key], nominal) for key, mask in masks.items()}
+
+
+@dataclass(frozen=True)
+class _Counted:
+    table: FeatureTable
+    kept: BoolArray
+
+
+def _counted(plan: Plan, table: FeatureTable) -> _Counted:
+    width, counting = table.pulse_width_second, plan.counting
+    measured = measured_rows(table, REQUIRED_FEATURES)
+    visits = table.visits & (width == counting.visit_pulse_width_second) & measured
+    visits &= ~table.labels["battery_id"].where(visits).duplicated().to_numpy()
+    charged = table.labels["charged_fraction"].round(6)
+    in_range = charged.between(counting.grid_lowest_charged_fraction, counting.grid_highest_charged_fraction)
+    grid = ~table.visits & (width == counting.grid_pulse_width_second) & in_range.to_numpy() & measured
+    values = np.where(grid[:, None], as_stopped_early(table).values, table.values)
+    return _Counted(FeatureTable(table.sources, table.labels, table.type_keys, values), visits | grid)
+
+
+def _facts(plan: Plan, table: FeatureTable, fitted: FittedModels, key: str) -> HeldOutFacts:
+    point, disagreement = (
+        fitted.types[key].ensemble().predict(table.values, FEATURE_SET.names)
+        if len(table)
+        else (np.empty(0), np.empty(0))
+    )
+    cuts = [cut_key(cut) for cut in plan.suitability.cuts]
+    raw = {cut: _classifier_probability(fitted, cut, table) for cut in cuts}
+    return HeldOutFacts(table.type_keys, table.visits, table.state_of_health_fraction, point, disagreement, raw)
+
+
+def _classifier_probability(fitted: FittedModels, cut: str, table: FeatureTable) -> FloatArray:
+    classifier = fitted.classifiers.get(cut)
+    if classifier is None or not len(table):
+        return np.full(len(table), np.nan)
+    position = {name: number for number, name in enumerate(FEATURE_SET.names)}
+    columns = table.values[:, [position[name] for name in classifier.names]]
+    return np.asarray(Booster(model_str=classifier.text).predict(columns, num_threads=1), dtype=np.float64)
+
+
+def _joined(pieces: Sequence[HeldOutFacts]) -> HeldOutFacts:
+    cuts = pieces[0].classifier_probability
+    return HeldOutFacts(
+        np.concatenate([piece.type_keys for piece in pieces]),
+        np.concatenate([piece.visits for piece in pieces]),
+        np.concatenate([piece.measured for piece in pieces]),
+        np.concatenate([piece.point for piece in pieces]),
+        np.concatenate([piece.disagreement for piece in pieces]),
+        {cut: np.concatenate([piece.classifier_probability[cut] for piece in pieces]) for cut in cuts},
+    )
+
+
+def _fold_estimates(plan: Plan, held_out: HeldOut, number: int, cuts: Sequence[float]) -> Iterator[pd.DataFrame]:
+    inside = held_out.fold_of_row == number
+    estimator = calibrated_estimator(held_out.models[number], calibrate(plan, held_out.facts.taken(~inside)))
+    for key in sorted(set(held_out.table.type_keys[inside].tolist()) & set(estimator.interval.types)):
+        rows = np.flatnonzero(inside & (held_out.table.type_keys == key))
+        presented = held_out.table.taken(rows)
+        said = estimator.predict(presented.values, FEATURE_SET.names, key, cuts)
+        below = {f"p_below_{cut_key(cut)}": said.probability_below[:, place] for place, cut in enumerate(cuts)}
+        yield presented.labels.set_axis(rows).assign(
+            type_key=key,
+            measured=presented.state_of_health_fraction,
+            estimated=said.point,
+            lower=said.lower,
+            upper=said.upper,
+            coverage_fraction=plan.bundle.coverage_fraction,
+            distance=said.distance,
+            **below,
+        )
+
+
+def _covered_and_width(plan: Plan, visits: HeldOutFacts, split: Fold) -> FloatArray:
+    interval = calibrate_interval(plan, visits.taken(split.train))
+    presented = visits.taken(split.held_out)
+    lower, upper = interval.bounds(presented.point, spread_of(interval, presented))
+    covered = (lower <= presented.measured) & (presented.measured <= upper)
+    return np.column_stack([covered.astype(np.float64), upper - lower])
+
+
+def _split_coverage(outcomes: FloatArray, battery_count: int, nominal: float) -> SplitCoverage:
+    mean, width = outcomes.mean(axis=0)
+    p_value = float(binom.cdf(round(mean * battery_count), battery_count, nominal))
+    return SplitCoverage(float(mean), float(width), battery_count, p_value)

@@ -1,0 +1,186 @@
+"""What held-out batteries say about a recipe: errors, coverage, and what the policy would have decided.
+
+Every figure here rests on predictions for physical cells the models did not see. The policy is the
+one the service uses; accepted, rejected and undecided are its decisions, and a false accept is a
+battery it called at least as good as a cut that the bench measured below it.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.feature_set import FeatureVector, Method
+from features.measurement import BatteryIdentity, Inspection
+from models.applicability import outside_known_range
+from models.decision import Assessment, CapacityEstimate, GradingCase, GradingDecision, Outcome, cut_key
+from models.policy import Policy
+from models.policy_file import load_policy
+from training.crossfit import HeldOut, Progress, coverage_over_splits, held_out_estimates
+from training.evaluation import ALL_TYPES, CutFigures, Evaluation, GridFigures, TypeFigures
+from training.labels import identities
+from training.metrics import Share, point_errors, reliability, suitability_scores
+from training.plan import Plan
+from training.table import FEATURE_SET, FeatureTable
+from training.unseen import assessments_without_type
+
+_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+"""Decisions on held-out estimates do not depend on the day."""
+
+
+def evaluate(
+    plan: Plan, table: FeatureTable, held_out: HeldOut, policy_file: Path, progress: Progress
+) -> tuple[Evaluation, pd.DataFrame]:
+    """Judge a recipe on held-out cells under a policy.
+
+    Parameters
+    ----------
+    plan : Plan
+        The recipe.
+    table : FeatureTable
+        All rows.
+    held_out : HeldOut
+        Its predictions for cells it did not see.
+    policy_file : Path
+        Policy that decides.
+    progress : callable
+        Called with a sentence before each step that takes time.
+
+    Returns
+    -------
+    evaluation : Evaluation
+        The figures.
+    estimates : DataFrame
+        The held-out estimates they rest on (`training.crossfit.held_out_estimates`).
+    """
+    policy = load_policy(policy_file)
+    estimates = held_out_estimates(plan, held_out, policy.cuts)
+    visited = estimates["visit"].to_numpy(dtype=np.bool_)
+    visits, grid = estimates[visited].reset_index(drop=True), estimates[~visited]
+    evaluation = Evaluation(
+        coverage_fraction=plan.bundle.coverage_fraction,
+        visits=visit_figures(visits, policy),
+        grid=grid_figures(grid),
+        coverage_over_splits=coverage_over_splits(plan, held_out),
+        unseen_types_retested=_unseen(plan, table, held_out, policy, progress),
+        reliability=_reliability(visits, policy),
+    )
+    return evaluation, estimates
+
+
+def visit_figures(estimates: pd.DataFrame, policy: Policy) -> dict[str, TypeFigures]:
+    """Figures per type and in all.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        Held-out estimates, one row per battery: the label columns, ``type_key``, ``measured``,
+        ``estimated``, ``lower``, ``upper`` (fractions of rated capacity) and ``p_below_0.80`` … per cut.
+    policy : Policy
+        Policy that decides.
+
+    Returns
+    -------
+    dict of str to TypeFigures
+        Keyed by type, ``all`` last.
+    """
+    decisions = np.array([policy.decide(*held) for held in _cases(estimates, policy)], dtype=object)
+    per_type = {
+        str(key): _figures(estimates.loc[rows], decisions[rows], policy)
+        for key, rows in estimates.groupby("type_key").groups.items()
+    }
+    return {**per_type, ALL_TYPES: _figures(estimates, decisions, policy)}
+
+
+def grid_figures(estimates: pd.DataFrame) -> dict[str, GridFigures]:
+    """Figures of grid rows per type and in all; empty without rows."""
+    if estimates.empty:
+        return {}
+    per_type = {str(key): _grid(rows) for key, rows in estimates.groupby("type_key")}
+    return {**per_type, ALL_TYPES: _grid(estimates)}
+
+
+def _grid(rows: pd.DataFrame) -> GridFigures:
+    relative = (rows["estimated"] / rows["measured"] - 1.0).abs()
+    return GridFigures(
+        errors=point_errors(rows["measured"].to_numpy(), rows["estimated"].to_numpy()),
+        mean_absolute_percentage_error_per_battery=float(relative.groupby(rows["battery_id"]).mean().mean()),
+        covered=Share.of(rows["measured"].between(rows["lower"], rows["upper"]).to_numpy()),
+        mean_width=float((rows["upper"] - rows["lower"]).mean()),
+    )
+
+
+def _unseen(plan: Plan, table: FeatureTable, held_out: HeldOut, policy: Policy, progress: Progress) -> dict[str, Share]:
+    needs = (policy.cuts, policy.capacity_test_relative_uncertainty)
+    shares = {}
+    for key in plan.splits.unseen_type_keys:
+        progress(f"without {key}")
+        presented = assessments_without_type(plan, table, held_out, key, needs)
+        decisions = [policy.decide(case, assessment, "") for case, assessment in presented]
+        shares[key] = Share.of(np.array([decision.outcome is Outcome.RETEST for decision in decisions], dtype=np.bool_))
+    return shares
+
+
+def _reliability(estimates: pd.DataFrame, policy: Policy) -> dict[str, list[list[float]]]:
+    measured = estimates["measured"].to_numpy()
+    return {
+        cut_key(cut): reliability(measured < cut, estimates[f"p_below_{cut_key(cut)}"].to_numpy()).tolist()
+        for cut in policy.cuts
+    }
+
+
+def _cases(estimates: pd.DataFrame, policy: Policy) -> Iterator[tuple[GradingCase, Assessment, str]]:
+    for identity, row in zip(identities(estimates), estimates.to_dict("records"), strict=True):
+        vector = FeatureVector(identity.battery_id, _MOMENT, Method.PULSE_TEST, FEATURE_SET.digest, {})
+        yield GradingCase(identity, Inspection(), vector), _assessment(identity, row, policy), ""
+
+
+def _assessment(identity: BatteryIdentity, row: Mapping[Hashable, Any], policy: Policy) -> Assessment:
+    rated = identity.rated_capacity_ah
+    estimate = CapacityEstimate(
+        method=Method.PULSE_TEST,
+        remaining_capacity_ah=row["estimated"] * rated,
+        lower_ah=row["lower"] * rated,
+        upper_ah=row["upper"] * rated,
+        coverage_fraction=row["coverage_fraction"],
+        rated_capacity_ah=rated,
+        capacity_definition="",
+        probability_below_cut={cut_key(cut): row[f"p_below_{cut_key(cut)}"] for cut in policy.cuts},
+    )
+    outside = row["distance"] > 1.0
+    reasons = (outside_known_range(row["type_key"], row["distance"], 1.0),) if outside else ()
+    return Assessment(estimate, reasons, known_type=True)
+
+
+def _figures(estimates: pd.DataFrame, decisions: np.ndarray[Any, Any], policy: Policy) -> TypeFigures:
+    measured, lower, upper = (estimates[name].to_numpy() for name in ("measured", "lower", "upper"))
+    outcomes = np.array([decision.outcome for decision in decisions])
+    return TypeFigures(
+        errors=point_errors(measured, estimates["estimated"].to_numpy()),
+        covered=Share.of((lower <= measured) & (measured <= upper)),
+        mean_width=float(np.mean(upper - lower)),
+        outcomes={outcome: Share.of(outcomes == outcome) for outcome in Outcome},
+        cuts={cut_key(cut): _at_cut(estimates, decisions, policy, cut) for cut in policy.cuts},
+    )
+
+
+def _at_cut(estimates: pd.DataFrame, decisions: np.ndarray[Any, Any], policy: Policy, cut: float) -> CutFigures:
+    below = estimates["measured"].to_numpy() < cut
+    accepted = np.array([_graded_at_least(decision, policy, cut) for decision in decisions])
+    rejected = ~accepted & (estimates["upper"].to_numpy() < cut)
+    return CutFigures(
+        accepted=Share.of(accepted),
+        rejected=Share.of(rejected),
+        undecided=Share.of(~accepted & ~rejected),
+        false_accepts=Share.of(below[accepted]),
+        false_rejects=Share.of(~below[rejected]),
+        suitability=suitability_scores(below, estimates[f"p_below_{cut_key(cut)}"].to_numpy()),
+    )
+
+
+def _graded_at_least(decision: GradingDecision, policy: Policy, cut: float) -> bool:
+    minimum = {band.name: band.minimum_fraction for band in policy.bands}
+    return decision.grade is not None and minimum[decision.grade] >= cut

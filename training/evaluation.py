@@ -1,0 +1,125 @@
+"""The figures a recipe is judged by, as values; how they come about is `evaluate`'s work."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from models.decision import Outcome
+from training.crossfit import SplitCoverage
+from training.metrics import PointErrors, Share, SuitabilityScores
+
+ALL_TYPES = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class CutFigures:
+    """What was decided at one cut.
+
+    Attributes
+    ----------
+    accepted, rejected, undecided : Share
+        Batteries graded at or above the cut, certainly below it, and neither.
+    false_accepts, false_rejects : Share
+        Wrong ones among the accepted and among the rejected.
+    suitability : SuitabilityScores
+        How good P(state of health < cut) is.
+    """
+
+    accepted: Share
+    rejected: Share
+    undecided: Share
+    false_accepts: Share
+    false_rejects: Share
+    suitability: SuitabilityScores
+
+
+@dataclass(frozen=True)
+class TypeFigures:
+    """Figures of one battery type, or of all, on visits (one row per battery).
+
+    Attributes
+    ----------
+    errors : PointErrors
+        Of state of health.
+    covered : Share
+        Batteries whose measured capacity lies in the interval.
+    mean_width : float
+        Mean width of the interval as a fraction of rated capacity.
+    outcomes : mapping of Outcome to Share
+        What the policy decided.
+    cuts : mapping of str to CutFigures
+        Per cut of the policy.
+    """
+
+    errors: PointErrors
+    covered: Share
+    mean_width: float
+    outcomes: Mapping[Outcome, Share]
+    cuts: Mapping[str, CutFigures]
+
+
+@dataclass(frozen=True, slots=True)
+class GridFigures:
+    """Figures of one battery type, or of all, on grid rows: over rows, and over batteries beside it."""
+
+    errors: PointErrors
+    mean_absolute_percentage_error_per_battery: float
+    covered: Share
+    mean_width: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything a recipe is judged by.
+
+    Attributes
+    ----------
+    coverage_fraction : float
+        Promised coverage.
+    visits : mapping of str to TypeFigures
+        Per type and ``all``.
+    grid : mapping of str to GridFigures
+        Per type and ``all``; empty without grid rows.
+    coverage_over_splits : mapping of str to SplitCoverage
+        Per type and ``all``.
+    unseen_types_retested : mapping of str to Share
+        Batteries sent to `retest` when their type was left out of training.
+    reliability : mapping of str to list
+        Mean forecast, observed share and count per bin, per cut.
+    """
+
+    coverage_fraction: float
+    visits: Mapping[str, TypeFigures]
+    grid: Mapping[str, GridFigures]
+    coverage_over_splits: Mapping[str, SplitCoverage]
+    unseen_types_retested: Mapping[str, Share]
+    reliability: Mapping[str, list[list[float]]]
+
+    def plain(self) -> dict[str, Any]:
+        """Everything as JSON values; shares carry fraction and bounds."""
+        held: dict[str, Any] = _plain(self)
+        return held
+
+    def metrics(self) -> dict[str, float]:
+        """Every number by its path, such as ``visits.LFP20.errors.mean_absolute_error``."""
+        return dict(_numbers("", self.plain()))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Share):
+        return {"count": value.count, "total": value.total, "fraction": value.fraction, "bounds": list(value.bounds)}
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _numbers(prefix: str, value: Any) -> Iterator[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _numbers(f"{prefix}.{key}".lstrip("."), each)
+    elif isinstance(value, int | float):
+        yield prefix, float(value)

@@ -1,0 +1,183 @@
+"""Fitting one ensemble member on the labelled tests of one battery type.
+
+A kernel member is a Nyström kernel ridge: centres from k-means, none of them a single training row,
+so that a bundle holds no row of the data. A tree member is LightGBM, handed on as native text. Both
+predict the logarithm of state of health. Everything random is seeded; one thread, so that two runs
+add the same numbers in the same order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.cluster import KMeans
+
+from features.measurement import FloatArray
+from models.kernel import KernelMember, Standardisation
+from training.plan import Amplitudes, KernelMemberPlan, SuitabilityPlan, TreeMemberPlan
+from training.table import FEATURE_SET, BoolArray, FeatureTable, needs_larger_amplitudes
+
+_ALWAYS = ("open_circuit_voltage_volt", "log_pulse_width")
+_LOGARITHMIC = ("instantaneous_resistance", "pulse_end_resistance")
+_TEN_TO_NINETY_SPREAD = 2.56
+"""10 to 90 percentile of a normal distribution in standard deviations."""
+_LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class TreeText:
+    """A fitted tree member: its features, in order, and LightGBM's native text."""
+
+    names: tuple[str, ...]
+    text: str
+
+
+def member_features(prefixes: Sequence[str], amplitudes: Amplitudes) -> tuple[str, ...]:
+    """Features of a member, in the order of the feature set: voltage and width first, then those asked for."""
+    return tuple(
+        name
+        for name in FEATURE_SET.names
+        if (name in _ALWAYS or not prefixes or name.startswith(tuple(prefixes)))
+        and (amplitudes == "all" or not needs_larger_amplitudes(name))
+    )
+
+
+def required_features(amplitudes: Amplitudes) -> tuple[str, ...]:
+    """Features without which a member says nothing: every resistance, for a member on all amplitudes."""
+    if amplitudes != "all":
+        return ()
+    return tuple(name for name in FEATURE_SET.names if name.startswith(_LOGARITHMIC))
+
+
+def measured_rows(table: FeatureTable, names: Sequence[str]) -> BoolArray:
+    """Rows in which all of the named features could be measured."""
+    return np.asarray(np.isfinite(_columns(table, names)).all(axis=1), dtype=np.bool_)
+
+
+def fit_kernel(plan: KernelMemberPlan, table: FeatureTable, seed: int) -> KernelMember:
+    """Fit a kernel member.
+
+    Parameters
+    ----------
+    plan : KernelMemberPlan
+        Hyper-parameters.
+    table : FeatureTable
+        Training rows of one type.
+    seed : int
+        Seed of the centres.
+
+    Returns
+    -------
+    KernelMember
+
+    Notes
+    -----
+    Minimises ``Σ (t − f)² / σ² + ‖f‖²`` in the space spanned by the centres (Williams & Seeger, NIPS
+    2000), with σ of a visit `visit_noise_factor` times that of a grid row.
+    """
+    names = member_features(plan.features, plan.amplitudes)
+    columns = _columns(table, names)
+    scaling = _standardisation(columns, names)
+    rows = scaling.standardised(columns)
+    centres = _centres(rows, plan, seed)
+    target = np.log(table.state_of_health_fraction)
+    offset = float(target.mean())
+    noise = np.where(table.visits, plan.noise * plan.visit_noise_factor, plan.noise)
+    weights = _ridge_weights(
+        plan.form.between(rows, centres) / noise[:, None],
+        plan.form.between(centres, centres),
+        (target - offset) / noise,
+    )
+    return KernelMember(names, required_features(plan.amplitudes), plan.form, scaling, centres, weights, offset)
+
+
+def fit_trees(plan: TreeMemberPlan, table: FeatureTable, seed: int) -> TreeText:
+    """Fit a tree member; see `TreeMemberPlan`."""
+    names = member_features(plan.features, plan.amplitudes)
+    rows = _rows(table, names, np.log(table.state_of_health_fraction), plan.visit_weight)
+    return TreeText(names, _boosted(rows, plan, "l2", seed))
+
+
+def fit_classifier(plan: SuitabilityPlan, table: FeatureTable, cut: float, seed: int) -> TreeText:
+    """Fit a classifier of P(state of health < cut) on the rows of all types; see `SuitabilityPlan`."""
+    names = member_features(plan.features, "up_to_1.5c_charge")
+    below = (table.state_of_health_fraction < cut).astype(np.float64)
+    return TreeText(names, _boosted(_rows(table, names, below, plan.visit_weight), plan, "binary", seed))
+
+
+def _boosted(rows: lightgbm.Dataset, plan: TreeMemberPlan | SuitabilityPlan, objective: str, seed: int) -> str:
+    settings = {
+        "objective": objective,
+        "extra_trees": True,
+        "learning_rate": plan.learning_rate,
+        "num_leaves": plan.leaf_count,
+        "min_data_in_leaf": plan.least_rows_per_leaf,
+        "feature_fraction": plan.feature_share,
+        "bagging_fraction": plan.row_share,
+        "bagging_freq": 1,
+        "lambda_l2": plan.l2,
+        "seed": seed % _LARGEST_SEED,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 1,
+        "verbose": -1,
+    }
+    return str(lightgbm.train(settings, rows, plan.round_count).model_to_string())
+
+
+def _rows(table: FeatureTable, names: Sequence[str], target: FloatArray, visit_weight: float) -> lightgbm.Dataset:
+    columns = [f"f{number}" for number in range(len(names))]
+    return lightgbm.Dataset(
+        _columns(table, names), target, weight=_tree_weights(table, visit_weight), feature_name=columns
+    )
+
+
+def _columns(table: FeatureTable, names: Sequence[str]) -> FloatArray:
+    position = {name: number for number, name in enumerate(FEATURE_SET.names)}
+    columns: FloatArray = table.values[:, [position[name] for name in names]]
+    return columns
+
+
+def _standardisation(columns: FloatArray, names: Sequence[str]) -> Standardisation:
+    logarithmic = np.array([name.startswith(_LOGARITHMIC) for name in names])
+    count = len(names)
+    raw = Standardisation(logarithmic, np.zeros(count), np.ones(count)).raw(columns)
+    never = np.isnan(raw).all(axis=0)
+    raw = np.where(never, 0.0, raw)
+    low, high = np.nanpercentile(raw, (10.0, 90.0), axis=0)
+    return Standardisation(logarithmic, np.nanmedian(raw, axis=0), (high - low) / _TEN_TO_NINETY_SPREAD + 1e-9)
+
+
+def _centres(rows: FloatArray, plan: KernelMemberPlan, seed: int) -> FloatArray:
+    """K-means centres in float32 precision; a centre of a single row is averaged with its neighbour."""
+    weight = np.ones(rows.shape[1])
+    weight[0] = plan.first_feature_weight
+    count = max(1, min(plan.centre_count, int(len(rows) / plan.rows_per_centre)))
+    clusters = KMeans(count, n_init=1, init="random", max_iter=8, random_state=seed).fit(rows * weight)
+    centres = clusters.cluster_centers_
+    members = np.bincount(clusters.labels_, minlength=count)
+    for lonely in np.flatnonzero(members < 2) if count > 1 else ():
+        distance = ((centres - centres[lonely]) ** 2).sum(axis=1)
+        distance[lonely] = np.inf
+        centres[lonely] = 0.5 * (centres[lonely] + centres[distance.argmin()])
+    rounded: FloatArray = (centres / weight).astype(np.float32).astype(np.float64)
+    return rounded
+
+
+def _ridge_weights(rows: FloatArray, centres: FloatArray, target: FloatArray) -> FloatArray:
+    count = centres.shape[0]
+    normal = rows.T @ rows + centres
+    normal += 1e-8 * np.trace(centres) / count * np.eye(count)
+    normal += 1e-10 * np.trace(normal) / count * np.eye(count)
+    return np.asarray(np.linalg.solve(normal, rows.T @ target), dtype=np.float64)
+
+
+def _tree_weights(table: FeatureTable, visit_weight: float) -> npt.NDArray[np.float64]:
+    """Every battery counts with the root of its rows, so that a much-tested one does not rule."""
+    frame = pd.DataFrame({"battery_id": table.labels["battery_id"], "visit": table.visits})
+    rows_of_battery = frame.groupby(["battery_id", "visit"])["visit"].transform("size").to_numpy()
+    weights = np.where(table.visits, visit_weight, 1.0) / np.sqrt(rows_of_battery.astype(np.float64))
+    return np.asarray(weights / weights.mean(), dtype=np.float64)

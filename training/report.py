@@ -1,0 +1,176 @@
+"""What an evaluation looks like on a terminal."""
+
+import math
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from models.decision import Outcome
+from training.evaluation import ALL_TYPES, Evaluation
+from training.metrics import Share
+from training.promote import Comparison
+
+TARGETS = {
+    "grid mean absolute percentage error": "<= 2.6 %",
+    "visits mean absolute percentage error": "<= 2.7 %",
+    "visits coverage over splits": "89 to 92 %",
+    "types significantly below promised coverage": "none",
+    "unseen type sent to retest": "100 %",
+}
+"""What the pulse method has to reach on the public pulse data, held-out physical cells."""
+
+
+def print_evaluation(console: Console, evaluation: Evaluation) -> None:
+    """Print every figure of an evaluation as tables."""
+    for table in (
+        _visits(evaluation),
+        _cuts(evaluation),
+        *([_grid(evaluation)] if evaluation.grid else []),
+        _targets(evaluation),
+    ):
+        console.print(table)
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print challenger against champion, gate by gate."""
+    if comparison.champion is None:
+        console.print(f"{comparison.challenger} has no champion to be compared with.")
+        return
+    table = _table(
+        f"{comparison.challenger} against {comparison.champion}", "type", "figure", "champion", "challenger", ""
+    )
+    for gate in comparison.gates:
+        verdict = "[red]worse[/]" if gate.worse else "ok"
+        table.add_row(gate.type_key, gate.figure, _percent(gate.champion), _percent(gate.challenger), verdict)
+    console.print(table)
+
+
+def _visits(evaluation: Evaluation) -> Table:
+    table = _table(
+        "Visits: one row per battery at an unknown state of charge, physical cells held out",
+        "type",
+        "n",
+        "MAPE",
+        "MAE",
+        "coverage [95 % bounds]",
+        "width",
+        "over splits: coverage, p",
+        "accepted",
+        "rejected",
+        "undecided",
+    )
+    for key, figures in evaluation.visits.items():
+        splits = evaluation.coverage_over_splits.get(key)
+        outcomes = figures.outcomes
+        undecided = outcomes[Outcome.RETEST].fraction + outcomes[Outcome.HOLD].fraction
+        table.add_row(
+            key,
+            str(figures.errors.row_count),
+            _percent(figures.errors.mean_absolute_percentage_error, 2),
+            _percent(figures.errors.mean_absolute_error, 2),
+            _share(figures.covered),
+            _percent(figures.mean_width),
+            f"{_percent(splits.mean)}, {splits.p_value:.2f}" if splits else "",
+            _percent(outcomes[Outcome.CASCADE].fraction),
+            _percent(outcomes[Outcome.RECYCLE].fraction),
+            _percent(undecided),
+        )
+    return table
+
+
+def _cuts(evaluation: Evaluation) -> Table:
+    table = _table(
+        "At the cuts (visits): wrong among accepted and among rejected, with exact 95 % bounds",
+        "type",
+        "cut",
+        "accepted",
+        "rejected",
+        "undecided",
+        "false accepts",
+        "false rejects",
+        "Brier",
+        "AUC",
+        "P below: forecast / observed",
+    )
+    for key, figures in evaluation.visits.items():
+        for cut, at_cut in figures.cuts.items():
+            scores = at_cut.suitability
+            table.add_row(
+                key,
+                cut,
+                _percent(at_cut.accepted.fraction),
+                _percent(at_cut.rejected.fraction),
+                _percent(at_cut.undecided.fraction),
+                _counted(at_cut.false_accepts),
+                _counted(at_cut.false_rejects),
+                f"{scores.brier:.4f}",
+                "-" if math.isnan(scores.area_under_curve) else f"{scores.area_under_curve:.3f}",
+                f"{_percent(scores.mean_probability)} / {_percent(scores.observed_share)}",
+            )
+    return table
+
+
+def _grid(evaluation: Evaluation) -> Table:
+    table = _table(
+        "Grid: 5 s pulses while being filled from empty, physical cells held out",
+        "type",
+        "rows",
+        "MAPE (rows)",
+        "MAPE (batteries)",
+        "MAE",
+        "coverage [95 % bounds]",
+        "width",
+    )
+    for key, figures in evaluation.grid.items():
+        table.add_row(
+            key,
+            str(figures.errors.row_count),
+            _percent(figures.errors.mean_absolute_percentage_error, 2),
+            _percent(figures.mean_absolute_percentage_error_per_battery, 2),
+            _percent(figures.errors.mean_absolute_error, 2),
+            _share(figures.covered),
+            _percent(figures.mean_width),
+        )
+    return table
+
+
+def _targets(evaluation: Evaluation) -> Table:
+    table = _table("Targets", "figure", "measured", "target")
+    for (figure, target), measured in zip(TARGETS.items(), _measured(evaluation), strict=True):
+        table.add_row(figure, measured, target)
+    return table
+
+
+def _measured(evaluation: Evaluation) -> Iterator[str]:
+    grid = evaluation.grid.get(ALL_TYPES)
+    yield _percent(grid.errors.mean_absolute_percentage_error, 2) if grid else "no grid rows"
+    yield _percent(evaluation.visits[ALL_TYPES].errors.mean_absolute_percentage_error, 2)
+    yield _percent(evaluation.coverage_over_splits[ALL_TYPES].mean)
+    low = [key for key, each in evaluation.coverage_over_splits.items() if each.p_value < 0.05 and key != ALL_TYPES]
+    yield ", ".join(low) or "none"
+    retested = [f"{key}: {_counted(share)}" for key, share in evaluation.unseen_types_retested.items()]
+    yield "; ".join(retested) or "not asked for in the plan"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table
+
+
+def _percent(fraction: float, digits: int = 1) -> str:
+    return "-" if math.isnan(fraction) else f"{100 * fraction:.{digits}f} %"
+
+
+def _share(share: Share) -> str:
+    low, high = share.bounds
+    return f"{_percent(share.fraction)} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def _counted(share: Share) -> str:
+    if not share.total:
+        return "none decided"
+    low, high = share.bounds
+    return f"{share.count}/{share.total} = {_percent(share.fraction)} [{100 * low:.1f}, {100 * high:.1f}]"
