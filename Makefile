@@ -40,6 +40,12 @@ test: lint
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long
 
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.accuracy
+	$(BIN)/python -m benchmarks.serving_latency --folder .
+	$(BIN)/python -m benchmarks.record_throughput
+	bash benchmarks/install_size.sh
+
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from features.errors import PackGradeError
 from serving.desk import NotReady
 from serving.messages import json_bytes
-from serving.record.ledger import IdempotencyConflict
+from serving.record.entry import IdempotencyConflict
 from serving.record.store import RecordUnavailable
 from serving.wire import Refusal, error_body
 from serving.wire_middleware import internal_fault, refusal_of

@@ -7,12 +7,15 @@ to that caller alone. Nothing here knows HTTP.
 
 import logging
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from features.errors import PackGradeError
-from serving.grading import Grader
-from serving.record.ledger import Ledger
+from serving.grading import Grader, open_record
 from serving.record.store import RecordUnavailable
 from serving.settings import Settings, software_version
+
+if TYPE_CHECKING:
+    from serving.record.ledger import Ledger
 
 _log = logging.getLogger("packgrade.desk")
 
@@ -37,7 +40,7 @@ class Desk:
         self._grader: Grader | None = None
         self._was_ready: bool | None = None
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> "Ledger":
         """Return the record.
 
         Raises
@@ -83,12 +86,12 @@ class Desk:
             if self._ledger is not None:
                 self._ledger.close()
 
-    def _opened_ledger(self) -> Ledger:
+    def _opened_ledger(self) -> "Ledger":
         if self._ledger is None:
-            self._ledger = Ledger.open(self.settings.record_file, software_version())
+            self._ledger = open_record(self.settings.record_file, software_version())
         return self._ledger
 
-    def _opened_grader(self, ledger: Ledger) -> Grader:
+    def _opened_grader(self, ledger: "Ledger") -> Grader:
         try:
             return Grader.open(self.settings.bundle_folder, self.settings.policy_file, ledger)
         except RecordUnavailable:

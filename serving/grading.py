@@ -23,8 +23,9 @@ from models.decision import GradingCase, GradingDecision
 from models.policy import Policy
 from models.policy_file import load_policy
 from serving.record.decision_body import case_from_body, decision_body, outcome_body
+from serving.record.entry import NewEntry, Recorded
 from serving.record.leaf import Leaf, LeafKind
-from serving.record.ledger import Ledger, NewEntry, Recorded
+from serving.record.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,17 @@ class Grader:
                     f"Decision {leaf.event_id} was made with {artifact} {recorded[:12]}…, this one is {sha256[:12]}…. "
                     f"Nothing was replayed. Name the {artifact} the record names.",
                 )
+
+
+def open_record(record_file: Path, software_version: str) -> Ledger:
+    """The record's writer; the only place where the wing opens one for decisions.
+
+    Raises
+    ------
+    RecordUnavailable
+        If the folder is missing, or the file is not a record this release can write.
+    """
+    return Ledger.open(record_file, software_version)
 
 
 def history_sha256(history: BatteryHistory) -> str:

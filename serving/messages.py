@@ -21,8 +21,8 @@ from features.measurement import BatteryIdentity, Inspection
 from features.vocabulary import Chemistry, Level, Provenance, RunKind, Scheme, TableFormat
 from models.decision import Outcome
 from serving.grading import RecordedDecision
+from serving.record.entry import Recorded
 from serving.record.leaf import Leaf
-from serving.record.ledger import Recorded
 
 MOST_RUNS = 16
 MOST_COLUMNS = 600

@@ -20,8 +20,8 @@ from features.errors import Problem
 from serving.answers import answered
 from serving.desk import Desk
 from serving.messages import battery_reply, reply_from_entry
+from serving.record.entry import Recorded
 from serving.record.leaf import LeafKind
-from serving.record.ledger import Ledger, Recorded
 from serving.settings import software_version
 from serving.wire import Refusal, shortened
 
@@ -87,17 +87,17 @@ def battery_shown(desk: Desk, code: str) -> dict[str, Any]:
     Refusal
         404 where the record knows no decision on this battery.
     """
-    ledger = desk.ledger()
-    decisions = [each.leaf for each in _entries(ledger, code) if each.leaf.kind is LeafKind.DECISION]
+    decisions = [each.leaf for each in _entries(desk, code) if each.leaf.kind is LeafKind.DECISION]
     if not decisions:
         raise _not_found("code", "no decision was recorded for this battery", code)
     return battery_reply(decisions)
 
 
-def _entries(ledger: Ledger, code: str) -> list[Recorded]:
+def _entries(desk: Desk, code: str) -> list[Recorded]:
     """Return the entries under the normalised code, else under the code as it is written."""
     parsed = parse_battery_code(code)
     normalised = parsed.code if parsed.valid else code.strip()
+    ledger = desk.ledger()
     return ledger.by_battery(normalised) or ledger.by_battery(code.strip())
 
 

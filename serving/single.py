@@ -13,10 +13,9 @@ from features.readers.by_format import OpenFiles
 from features.vocabulary import RunKind
 from serving.batch.manifest import RunOrder
 from serving.batch.work import content_request, read_order
-from serving.grading import Grader, Replay
+from serving.grading import Grader, Replay, open_record
 from serving.messages import BatteryFile, GradeRequest, reply_from_record
 from serving.record.audit import chosen_leaves
-from serving.record.ledger import Ledger
 from serving.settings import Settings, software_version
 from serving.wire_history import history_from_request
 
@@ -32,7 +31,7 @@ def open_grader(settings: Settings) -> Grader:
     PackGradeError
         If bundle, policy or record cannot be used.
     """
-    ledger = Ledger.open(settings.record_file, software_version())
+    ledger = open_record(settings.record_file, software_version())
     return Grader.open(settings.bundle_folder, settings.policy_file, ledger)
 
 
