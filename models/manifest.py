@@ -6,6 +6,7 @@ manifest's canonical JSON is the bundle's digest: it covers every file through i
 
 import hashlib
 from datetime import date
+from functools import cached_property
 from typing import Annotated, Literal
 
 import rfc8785
@@ -108,7 +109,7 @@ class Manifest(_Record):
     training_data: tuple[TrainingData, ...]
     files: dict[str, Sha256]
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Digest of the bundle: SHA-256 of the manifest's canonical JSON (RFC 8785)."""
         return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()

@@ -7,7 +7,7 @@ plain JSON; `case_from_body` gives back the very case, so that it can be decided
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any
@@ -44,10 +44,10 @@ def decision_body(
         Plain JSON without NaN.
     """
     return {
-        "battery": _plain(asdict(case.identity)),
-        "inspection": _plain(asdict(case.inspection)),
+        "battery": _plain(case.identity),
+        "inspection": _plain(case.inspection),
         "runs": [_run_body(run) for run in runs],
-        "vector": _plain(asdict(case.vector)),
+        "vector": _plain(case.vector),
         **outcome_body(decision),
         "bundle": dict(bundle),
     }
@@ -61,16 +61,16 @@ def outcome_body(decision: GradingDecision) -> Json:
             "outcome": decision.outcome.value,
             "grade": decision.grade,
             "suitable_uses": list(decision.suitable_uses),
-            "reasons": [_plain(asdict(reason)) for reason in decision.reasons],
-            "next_test": None if decision.next_test is None else _plain(asdict(decision.next_test)),
+            "reasons": [_plain(reason) for reason in decision.reasons],
+            "next_test": None if decision.next_test is None else _plain(decision.next_test),
         },
-        "policy": asdict(decision.policy),
+        "policy": _plain(decision.policy),
     }
 
 
 def estimate_body(estimate: CapacityEstimate) -> Json:
     """An estimate with its state of health written out."""
-    return {**_plain(asdict(estimate)), "state_of_health_fraction": estimate.state_of_health_fraction}
+    return {**_plain(estimate), "state_of_health_fraction": estimate.state_of_health_fraction}
 
 
 def case_from_body(body: Mapping[str, Any]) -> GradingCase:
@@ -91,23 +91,27 @@ def _run_body(run: MeasurementRun) -> Json:
         "kind": run.kind.value,
         "started_at": _plain(run.started_at),
         "available_at": _plain(run.available_at),
-        "source": _plain(asdict(run.source)),
+        "source": _plain(run.source),
         "row_count": run.table.row_count,
         "train": run.train,
     }
 
 
 def _plain(value: Any) -> Any:  # noqa: PLR0911 - one return per kind of value reads best
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, tuple | list | frozenset):
-        return [_plain(each) for each in value]
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, str):
+        return value
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return value
+    return [_plain(each) for each in value]
