@@ -63,6 +63,22 @@ def unknown_type(identity: BatteryIdentity) -> Finding:
     return Finding(AbstentionCode.UNKNOWN_TYPE.value, Severity.CAUTION, message, evidence)
 
 
+HIGHEST_PLAUSIBLE_FRACTION = 1.15
+"""New cells exceed their plate by a few percent; beyond this the plate, not the battery, is in doubt."""
+
+
+def above_rated(state_of_health_fraction: float) -> Finding:
+    """Abstention: more charge came out than the declared plate can hold."""
+    measured, highest = 100 * state_of_health_fraction, 100 * HIGHEST_PLAUSIBLE_FRACTION
+    message = Message(
+        f"The battery delivered {measured:.0f} % of its declared rated capacity (plausible: up to {highest:.0f} %); "
+        "check the plate.",
+        f"实测容量为标称容量的 {measured:.0f} %(合理上限 {highest:.0f} %),请核对铭牌。",
+    )
+    evidence = {"state_of_health_fraction": state_of_health_fraction, "highest_plausible": HIGHEST_PLAUSIBLE_FRACTION}
+    return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)
+
+
 def outside_known_range(type_key: str, distance: float, limit: float) -> Finding:
     """Abstention: the measurement does not look like those of its declared type."""
     message = Message(

@@ -12,6 +12,8 @@ import numpy as np
 from features.feature_set import Method
 from features.findings import Finding
 from models.applicability import (
+    HIGHEST_PLAUSIBLE_FRACTION,
+    above_rated,
     insufficient_data,
     not_calibrated,
     outside_known_range,
@@ -65,7 +67,9 @@ def _capacity_test(case: GradingCase, cuts: Sequence[float], relative: float, kn
     uncertainty_ah = math.hypot(relative * capacity_ah, values["discharged_capacity_uncertainty_ah"])
     definition = _discharge_definition(values["discharge_rate_c"], values["surface_temperature_celsius"])
     estimate = _direct(case, Method.CAPACITY_TEST, DirectCapacity(capacity_ah, uncertainty_ah), definition, cuts)
-    return Assessment(estimate, (), known_type)
+    health = estimate.state_of_health_fraction
+    doubts = (above_rated(health),) if health > HIGHEST_PLAUSIBLE_FRACTION else ()
+    return Assessment(estimate, doubts, known_type)
 
 
 def _discharge_definition(rate_c: float, temperature_celsius: float) -> str:

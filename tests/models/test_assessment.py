@@ -1,0 +1,124 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from features.capacity_test import CAPACITY_TEST_DEFINITIONS
+from features.extract import extract
+from features.feature_set import Method
+from features.field_telemetry import FIELD_TELEMETRY_DEFINITIONS
+from features.vocabulary import Chemistry, RunKind
+from models.assessment import assess
+from models.bundle import REFERENCE_BUNDLE, Bundle, load_bundle
+from models.decision import GradingCase
+from tests.support.cases import CUTS, MOMENT, a_case, a_cell
+from tests.support.simulated_battery import SimulatedBattery
+
+BUNDLE = load_bundle(REFERENCE_BUNDLE)
+CELL = SimulatedBattery(35.0, 30.0, Chemistry.LFP)
+UNCERTAINTY = 0.01
+
+
+def case_of(battery: SimulatedBattery, *runs: object) -> GradingCase:
+    history = battery.history(*runs)
+    return GradingCase(history.identity, history.inspection, extract(history, MOMENT))
+
+
+def assessed(case: GradingCase, bundle: Bundle = BUNDLE):
+    return assess(case, bundle, CUTS, UNCERTAINTY)
+
+
+def codes(case: GradingCase) -> list[str]:
+    return [finding.code for finding in assessed(case).abstentions]
+
+
+def direct(method: Method, **values: float) -> GradingCase:
+    names = CAPACITY_TEST_DEFINITIONS if method is Method.CAPACITY_TEST else FIELD_TELEMETRY_DEFINITIONS
+    return a_case(method=method, values={each.name: np.nan for each in names} | values)
+
+
+def test_a_full_pulse_train_of_a_known_type_gives_a_calibrated_estimate() -> None:
+    said = assessed(case_of(CELL))
+    assert said.abstentions == ()
+    assert said.known_type
+    assert said.estimate.calibrated
+    assert said.estimate.lower_ah < 30.0 < said.estimate.upper_ah
+    assert said.estimate.coverage_fraction == 0.9
+
+
+def test_an_unknown_type_gets_no_estimate() -> None:
+    case = case_of(CELL)
+    unknown = replace(case, identity=a_cell(rated_capacity_ah=50.0))
+    said = assessed(unknown)
+    assert (said.estimate, said.known_type, codes(unknown)) == (None, False, ["UNKNOWN_TYPE"])
+
+
+def test_a_train_of_one_amplitude_is_insufficient() -> None:
+    thin = CELL.run(RunKind.PULSE_TEST, CELL.pulse_train(amplitudes=(1.0,)))
+    assert codes(case_of(CELL, thin)) == ["INSUFFICIENT_DATA"]
+
+
+def test_a_measurement_unlike_its_declared_type_may_not_grade() -> None:
+    lmo = SimulatedBattery(10.0, 8.5, Chemistry.LMO)
+    misdeclared = replace(lmo, declared_chemistry=Chemistry.NMC, rated_capacity_ah=21.0, remaining_capacity_ah=17.85)
+    case = case_of(lmo)
+    said = assessed(replace(case, identity=misdeclared.identity))
+    assert [finding.code for finding in said.abstentions] == ["OUTSIDE_KNOWN_RANGE"]
+    assert not said.estimate.calibrated
+
+
+def test_a_method_without_estimator_is_not_calibrated() -> None:
+    assert codes(a_case(method=Method.PARTIAL_CHARGE)) == ["METHOD_NOT_CALIBRATED"]
+    assert codes(a_case(method=None)) == ["INSUFFICIENT_DATA"]
+
+
+def test_a_type_no_visit_calibrated_may_not_grade_but_is_estimated() -> None:
+    lab_aged = next(each for each in BUNDLE.manifest.known_types if each.visit_count == 0)
+    unvisited = tuple(
+        each.model_copy(update={"visit_count": 0}) if each.key == "LFP35" else each
+        for each in BUNDLE.manifest.known_types
+    )
+    bundle = replace(BUNDLE, manifest=BUNDLE.manifest.model_copy(update={"known_types": unvisited}))
+    said = assessed(case_of(CELL), bundle)
+    assert lab_aged.key == "NMC2.1"
+    assert [finding.code for finding in said.abstentions] == ["METHOD_NOT_CALIBRATED"]
+    assert said.estimate is not None
+    assert not said.estimate.calibrated
+
+
+def test_a_capacity_test_carries_the_policys_uncertainty() -> None:
+    case = direct(
+        Method.CAPACITY_TEST,
+        discharged_capacity_ah=28.0,
+        discharged_capacity_uncertainty_ah=0.0,
+        discharge_rate_c=1.0,
+        surface_temperature_celsius=25.0,
+    )
+    estimate = assessed(case).estimate
+    assert estimate.upper_ah - estimate.lower_ah == pytest.approx(2 * 1.6449 * 0.28, abs=1e-3)
+    assert estimate.capacity_definition == "1.00C discharge from full to cut-off, 25 °C"
+    assert estimate.calibrated
+
+
+def test_a_capacity_test_without_a_full_discharge_is_insufficient() -> None:
+    assert codes(direct(Method.CAPACITY_TEST)) == ["INSUFFICIENT_DATA"]
+
+
+@pytest.mark.parametrize(("capacity_ah", "doubted"), [(40.0, []), (41.0, ["OUTSIDE_KNOWN_RANGE"])])
+def test_more_charge_than_the_plate_can_hold_puts_the_plate_in_doubt(capacity_ah: float, doubted: list[str]) -> None:
+    case = direct(
+        Method.CAPACITY_TEST,
+        discharged_capacity_ah=capacity_ah,
+        discharged_capacity_uncertainty_ah=0.1,
+        discharge_rate_c=1.0,
+    )
+    assert codes(case) == doubted
+
+
+def test_a_charge_window_of_the_vehicle_is_shown_and_may_not_grade() -> None:
+    case = direct(Method.FIELD_TELEMETRY, window_capacity_ah=30.0, window_capacity_uncertainty_ah=1.5)
+    said = assessed(case)
+    assert said.estimate.remaining_capacity_ah == 30.0
+    assert not said.estimate.calibrated
+    assert codes(case) == ["METHOD_NOT_CALIBRATED"]
+    assert codes(direct(Method.FIELD_TELEMETRY)) == ["INSUFFICIENT_DATA"]
