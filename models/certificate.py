@@ -1,9 +1,10 @@
-"""Nouns of a certified cut: risk levels, certificate, refusal, and the words they are told in.
+"""Nouns of a certified cut: certificate and refusal.
 
 A certificate says below which score a battery is rejected, from which it is accepted, how many
 batteries stand behind it and what is promised. A refusal says how many would be needed. Nothing is
-computed from calibration data here: that is `risk`. Shares are of **all** batteries presented, never
-of the accepted ones; scores are predicted states of health, on the scale of the cut.
+computed from calibration data here: that is `risk`; the sentences are in `promise`. Shares are of
+**all** batteries presented, never of the accepted ones; scores are predicted states of health, on
+the scale of the cut.
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from features.errors import InvalidInput, Problem
-from features.findings import Message
 from features.measurement import FloatArray
+from models.risk_levels import RiskLevels
 
 Names = npt.NDArray[np.str_]
 
@@ -26,41 +26,6 @@ class CutVerdict(StrEnum):
     ACCEPT = "accept"
     REJECT = "reject"
     UNDECIDED = "undecided"
-
-
-@dataclass(frozen=True, slots=True)
-class RiskLevels:
-    """What a policy is willing to risk at a cut.
-
-    Attributes
-    ----------
-    max_false_accept_share : float
-        Largest share of all presented batteries that are accepted although below the cut, in (0, 1).
-    max_false_reject_share : float
-        Largest share of all presented batteries that are rejected although not below it, in (0, 1).
-    confidence : float
-        Probability, over the draw of calibration batteries, with which each of the two holds, in (0, 1).
-
-    Raises
-    ------
-    InvalidInput
-        ``RISK_LEVELS_NOT_SOUND``, naming every level outside (0, 1).
-    """
-
-    max_false_accept_share: float
-    max_false_reject_share: float
-    confidence: float
-
-    def __post_init__(self) -> None:
-        levels = {name: float(getattr(self, name)) for name in self.__slots__}
-        problems = [
-            Problem(name, "must lie between 0 and 1, both excluded", f"{level:g}")
-            for name, level in levels.items()
-            if not 0.0 < level < 1.0
-        ]
-        if problems:
-            message = "These risk levels are no risk levels. Nothing was certified."
-            raise InvalidInput(message, problems, code="RISK_LEVELS_NOT_SOUND")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +123,6 @@ class Certificate:
         rejected_or_not = np.where(score < self.reject_below, CutVerdict.REJECT.value, CutVerdict.UNDECIDED.value)
         return np.where(score >= self.accept_at_least, CutVerdict.ACCEPT.value, rejected_or_not)
 
-    @property
-    def promise(self) -> Message:
-        """What is promised, with which confidence, and for what."""
-        levels, cut = self.levels, percent(self.cut_fraction)
-        accepts, rejects = percent(levels.max_false_accept_share), percent(levels.max_false_reject_share)
-        confidence, mix, count = percent(levels.confidence), mix_of(self.types), self.battery_count
-        return Message(
-            f"Of all batteries presented at the cut of {cut} state of health, at most {accepts} are accepted although "
-            f"below it, and at most {rejects} are rejected although not below it, each with {confidence} confidence, "
-            f"calibrated on {count} batteries ({mix}). {_only_for(self.types).en}",
-            f"在健康状态 {cut} 门槛处,全部受检电池中低于门槛却被接收的不超过 {accepts},"
-            f"不低于门槛却被拒收的不超过 {rejects},置信度各为 {confidence},"
-            f"依据 {count} 块校准电池({mix})。{_only_for(self.types).zh}",
-        )
-
 
 @dataclass(frozen=True)
 class CannotPromise:
@@ -204,22 +154,6 @@ class CannotPromise:
     def batteries_missing(self) -> int:
         """How many more are needed."""
         return self.batteries_needed - self.battery_count
-
-    @property
-    def message(self) -> Message:
-        """What cannot be promised, and what it would take."""
-        levels, cut = self.levels, percent(self.cut_fraction)
-        accepts, rejects = percent(levels.max_false_accept_share), percent(levels.max_false_reject_share)
-        confidence, count, needed = percent(levels.confidence), self.battery_count, self.batteries_needed
-        mix, missing = mix_of(self.types), self.batteries_missing
-        return Message(
-            f"At most {accepts} false accepts and {rejects} false rejects at the cut of {cut} cannot be promised with "
-            f"{confidence} confidence: {count} batteries calibrate it ({mix}), at least {needed} without an error are "
-            f"needed, {missing} are missing. Nothing is certified. Measure more batteries on arrival, or risk more.",
-            f"无法以 {confidence} 置信度承诺 {cut} 门槛处误收不超过 {accepts}、误拒不超过 {rejects}:"
-            f"现有校准电池 {count} 块({mix}),至少需要 {needed} 块且无一出错,尚缺 {missing} 块。"
-            "未作任何认证。请增加到站实测电池,或放宽风险水平。",
-        )
 
 
 @dataclass(frozen=True)
@@ -264,30 +198,3 @@ class TypeCertificates:
                 of_group = np.isin(type_keys.astype(str), list(group.types))
                 verdicts[of_group] = group.decide(score[of_group])
         return verdicts
-
-
-def percent(fraction: float) -> str:
-    """A share as people read it.
-
-    Examples
-    --------
-    >>> percent(0.02), percent(0.995)
-    ('2 %', '99.5 %')
-    """
-    return f"{100 * fraction:.4g} %"
-
-
-def mix_of(types: Mapping[str, TypeTally | int]) -> str:
-    """How many batteries of which type, by name: ``LFP20 71, LMO10 65``."""
-    counts = {key: each if isinstance(each, int) else each.batteries for key, each in types.items()}
-    return ", ".join(f"{key} {count}" for key, count in sorted(counts.items()))
-
-
-def _only_for(types: Mapping[str, TypeTally]) -> Message:
-    if len(types) == 1:
-        (name,) = types
-        return Message(f"This holds for batteries of type {name} only.", f"此承诺仅适用于 {name} 类型的电池。")
-    return Message(
-        "This holds for the calibration mix of types only, not for any single type.",
-        "此承诺仅适用于校准样本的类型构成,不适用于任何单一类型。",
-    )

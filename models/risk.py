@@ -6,12 +6,10 @@ false ones among **all** batteries presented. Where the batteries cannot support
 is a refusal and no threshold. Pure functions on arrays; no policy, no bundle, no file.
 
 Sources: Angelopoulos, Bates, Candès, Jordan & Lei, *Learn then Test*, arXiv:2110.01052 (2021), fixed-
-sequence testing; Clopper & Pearson, *Biometrika* 26 (1934) 404. Conformal risk control (Angelopoulos
-et al., arXiv:2208.02814) bounds the mean over calibration sets; this bounds it with confidence.
+sequence testing. Conformal risk control (Angelopoulos et al., arXiv:2208.02814) bounds the risk in
+the mean over calibration sets; this bounds it with confidence.
 """
 
-import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,10 +18,9 @@ import numpy.typing as npt
 
 from features.errors import InvalidInput, Problem
 from features.measurement import FloatArray
-from models.certificate import CannotPromise, Certificate, ErrorBudget, Names, RiskLevels, TypeCertificates, TypeTally
-
-_BISECTIONS = 60
-"""Halvings of [0, 1]: the bound is then exact to the last digit of a double."""
+from models.binomial import batteries_needed, errors_allowed, upper_bound_share
+from models.certificate import CannotPromise, Certificate, ErrorBudget, Names, TypeCertificates, TypeTally
+from models.risk_levels import RiskLevels
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -70,83 +67,6 @@ class CalibrationBatteries:
         """Batteries per type key, by name."""
         keys, counts = np.unique(self.type_keys.astype(str), return_counts=True)
         return {str(key): int(count) for key, count in zip(keys, counts, strict=True)}
-
-
-def binomial_tail(errors: int, battery_count: int, share: float) -> float:
-    """P(at most `errors` of `battery_count`) when each errs with probability `share`.
-
-    Parameters
-    ----------
-    errors, battery_count : int
-        ``0 <= errors <= battery_count``.
-    share : float
-        In (0, 1).
-
-    Returns
-    -------
-    float
-        Sum of binomial terms through log-gamma; relative error below 1e-10 up to 100,000 batteries.
-
-    Examples
-    --------
-    >>> round(binomial_tail(0, 149, 0.02), 4)
-    0.0493
-    """
-    return min(math.fsum(_binomial_terms(errors, battery_count, share)), 1.0)
-
-
-def upper_bound_share(errors: int, battery_count: int, confidence: float) -> float:
-    """One-sided Clopper-Pearson bound of the true share of errors.
-
-    Parameters
-    ----------
-    errors, battery_count : int
-        ``0 <= errors <= battery_count``.
-    confidence : float
-        In (0, 1).
-
-    Returns
-    -------
-    float
-        Share at which seeing so few errors has probability ``1 - confidence``; 1 if all are errors.
-
-    Examples
-    --------
-    >>> round(upper_bound_share(0, 149, 0.95), 4)
-    0.0199
-    """
-    if errors == battery_count:
-        return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2.0
-        too_low = binomial_tail(errors, battery_count, middle) > 1.0 - confidence
-        low, high = (middle, high) if too_low else (low, middle)
-    return high
-
-
-def errors_allowed(battery_count: int, share: float, confidence: float) -> int | None:
-    """Most errors with which 'the true share is at most `share`' can be said; None if not even without one.
-
-    Examples
-    --------
-    >>> errors_allowed(159, 0.02, 0.95), errors_allowed(159, 0.05, 0.95), errors_allowed(212, 0.01, 0.95)
-    (0, 3, None)
-    """
-    tails = itertools.accumulate(_binomial_terms(battery_count, battery_count, share))
-    passed = sum(1 for _ in itertools.takewhile(lambda tail: tail <= 1.0 - confidence, tails))
-    return passed - 1 if passed else None
-
-
-def batteries_needed(share: float, confidence: float) -> int:
-    """Fewest batteries, all without error, with which 'the true share is at most `share`' can be said.
-
-    Examples
-    --------
-    >>> [batteries_needed(share, 0.95) for share in (0.01, 0.02, 0.05)]
-    [299, 149, 59]
-    """
-    return math.ceil(math.log(1.0 - confidence) / math.log1p(-share))
 
 
 def certify(batteries: CalibrationBatteries, cut_fraction: float, levels: RiskLevels) -> Certificate | CannotPromise:
@@ -214,3 +134,46 @@ def certify_by_type(batteries: CalibrationBatteries, cut_fraction: float, levels
     rest = ~np.isin(batteries.type_keys.astype(str), alone)
     members = [batteries.type_keys == key for key in alone] + ([rest] if rest.any() else [])
     return TypeCertificates(tuple(certify(batteries.taken(rows), cut_fraction, levels) for rows in members))
+
+
+def _needed(levels: RiskLevels) -> int:
+    strictest = min(levels.max_false_accept_share, levels.max_false_reject_share)
+    return batteries_needed(strictest, levels.confidence)
+
+
+def _accept_at_least(wrong_scores: FloatArray, allowed: int, cut_fraction: float) -> float:
+    """Just above the first wrong battery that is one too many, and never under the cut."""
+    if len(wrong_scores) <= allowed:
+        return cut_fraction
+    one_too_many = np.sort(wrong_scores)[::-1][allowed]
+    return max(float(np.nextafter(one_too_many, np.inf)), cut_fraction)
+
+
+def _reject_below(wrong_scores: FloatArray, allowed: int, cut_fraction: float) -> float:
+    """At the first wrong battery that is one too many (it is not rejected), and never above the cut."""
+    if len(wrong_scores) <= allowed:
+        return cut_fraction
+    return min(float(np.sort(wrong_scores)[allowed]), cut_fraction)
+
+
+def _budget(allowed: int, wrong: BoolArray, levels: RiskLevels) -> ErrorBudget:
+    found = int(np.count_nonzero(wrong))
+    return ErrorBudget(allowed, found, upper_bound_share(found, len(wrong), levels.confidence))
+
+
+def _tally(batteries: CalibrationBatteries, key: str, cut: float, accept: float, reject: float) -> TypeTally:
+    of_type = batteries.taken(batteries.type_keys == key)
+    accepted, rejected, below = of_type.score >= accept, of_type.score < reject, of_type.measured_fraction < cut
+    counts = (accepted, rejected, accepted & below, rejected & ~below)
+    return TypeTally(len(below), *(int(np.count_nonzero(mask)) for mask in counts))
+
+
+def _calibration_problems(batteries: CalibrationBatteries) -> Iterator[Problem]:
+    count = len(batteries.type_keys)
+    for name in ("score", "measured_fraction"):
+        column: FloatArray = getattr(batteries, name)
+        if column.shape != (count,):
+            yield Problem(name, f"must have one number per battery ({count})", str(column.shape))
+        elif not np.isfinite(column).all():
+            place = int(np.flatnonzero(~np.isfinite(column))[0])
+            yield Problem(f"{name}[{place}]", "must be finite", str(column[place]))
