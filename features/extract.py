@@ -3,8 +3,9 @@
     history -> as_available_at(moment) -> the best run's features -> FeatureVector
 
 A full capacity test outranks a pulse test, a pulse test the vehicle's record; among runs of one
-kind the latest counts. What the other runs noticed still travels along as findings, so that an
-insulation fault in the telemetry holds a battery whose capacity was measured on the bench.
+kind the latest counts. What all other runs noticed still travels along as findings, and the worst
+insulation and alarm of any run counts, so that a fault the vehicle once reported holds a battery
+whose capacity was measured on the bench.
 """
 
 import math
@@ -37,7 +38,17 @@ _DECISIVE: Mapping[Method, str] = {
     Method.PULSE_TEST: "open_circuit_voltage_volt",
     Method.FIELD_TELEMETRY: "window_capacity_ah",
 }
-_SAFETY_FEATURES = ("insulation_ohm_per_volt", "highest_alarm_level")
+_WORST: Mapping[str, Callable[[list[float]], float]] = {"insulation_ohm_per_volt": min, "highest_alarm_level": max}
+_DISCHARGED = ("discharged_capacity_ah", "discharged_capacity_uncertainty_ah")
+
+VOIDS_A_DISCHARGE = frozenset({"quality.current_gap", "quality.clock_jump"})
+"""Faults of the record after which the charge counted over it cannot be trusted."""
+
+STUCK_CHARGE_FRACTION = 0.25
+"""A voltage that stands still for this share of the rated charge hides where the discharge ended.
+
+Below it a flat LFP plateau on a coarse meter looks the same.
+"""
 
 Measured = tuple[dict[str, float], tuple[Finding, ...]]
 
@@ -77,33 +88,47 @@ def extract(history: BatteryHistory, as_of: datetime) -> FeatureVector:
     """
     known = history.as_available_at(as_of)
     tried = [
-        _measured(method, run, known.identity)
-        for kind, method in RANKED_METHODS
-        if (run := _latest(known, kind)) is not None
+        _measured(method, run, known.identity) for kind, method in RANKED_METHODS for run in _latest_first(known, kind)
     ]
-    chosen = next((each for each in tried if each.usable), tried[0] if tried else None)
+    chosen = _chosen(tried)
     findings = (*code_findings(known.identity), *_all_findings(chosen, tried))
     return FeatureVector(
         battery_id=known.identity.battery_id,
         as_of=as_of,
         method=chosen.method if chosen else None,
         feature_set_digest=_digest(chosen),
-        values={**(chosen.values if chosen else {}), **_safety_values(chosen, tried)},
+        values={**(chosen.values if chosen else {}), **_worst_safety_values(tried)},
         findings=findings,
         source_digests=tuple(sorted({each.run.source.sha256 for each in tried})),
         provenance=chosen.run.source.provenance if chosen else Provenance.BENCH_MEASURED,
     )
 
 
-def _latest(history: BatteryHistory, kind: RunKind) -> MeasurementRun | None:
+def _latest_first(history: BatteryHistory, kind: RunKind) -> list[MeasurementRun]:
+    """Runs of a kind, the latest first; of two begun at one moment the one given last."""
     runs = [run for run in history.runs if run.kind is kind]
-    return max(reversed(runs), key=lambda run: run.started_at) if runs else None
+    return sorted(runs, key=lambda run: run.started_at)[::-1]
+
+
+def _chosen(tried: list[_Candidate]) -> _Candidate | None:
+    latest = [each for index, each in enumerate(tried) if index == 0 or tried[index - 1].method is not each.method]
+    return next((each for each in latest if each.usable), latest[0] if latest else None)
 
 
 def _measured(method: Method, run: MeasurementRun, identity: BatteryIdentity) -> _Candidate:
     compute = _FEATURES.get(method)
     values, findings = compute(run, identity) if compute else ({}, ())
-    return _Candidate(method, run, values, (*run.findings, *table_findings(run, identity), *findings))
+    noticed = (*run.findings, *table_findings(run, identity), *findings)
+    if method is Method.CAPACITY_TEST and any(_voids_a_discharge(each) for each in noticed):
+        values = {**values, **dict.fromkeys(_DISCHARGED, math.nan)}
+    return _Candidate(method, run, values, noticed)
+
+
+def _voids_a_discharge(finding: Finding) -> bool:
+    stuck = finding.code == "quality.voltage_stuck"
+    return finding.code in VOIDS_A_DISCHARGE or (
+        stuck and float(finding.evidence["charge_fraction"]) >= STUCK_CHARGE_FRACTION
+    )
 
 
 def _pulse_test(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
@@ -138,7 +163,12 @@ def _digest(chosen: _Candidate | None) -> str:
     return feature_set.digest if feature_set else ""
 
 
-def _safety_values(chosen: _Candidate | None, tried: list[_Candidate]) -> dict[str, float]:
-    """Insulation and alarms of the vehicle's record, also where another method tells the capacity."""
-    vehicle = [each.values for each in tried if each.method is Method.FIELD_TELEMETRY and each is not chosen]
-    return {name: values[name] for values in vehicle for name in _SAFETY_FEATURES}
+def _worst_safety_values(tried: list[_Candidate]) -> dict[str, float]:
+    """Lowest insulation and highest alarm over every vehicle record given, whatever tells the capacity."""
+    records = [each.values for each in tried if each.method is Method.FIELD_TELEMETRY]
+    worst = {}
+    for name, worse in _WORST.items():
+        known = [values[name] for values in records if not math.isnan(values[name])]
+        if known:
+            worst[name] = worse(known)
+    return worst

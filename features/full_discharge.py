@@ -70,9 +70,6 @@ LARGEST_GAP_SECOND = 30.0
 CURRENT_ACCURACY_FRACTION = 0.001
 """Assumed limit of error of a tester's current, rectangular. [1]"""
 
-REPEATABILITY_FRACTION = 0.007
-"""Spread between two capacity tests of one retired cell, middle of the observed 0.4 to 1.0 %. [1]"""
-
 LARGEST_TAPER_C_RATE = 0.4
 """Mean current of a voltage hold that has tapered off: (1 - x) / ln(1 / x) of 1 C is 0.39 for x = 0.1. [1/h]"""
 
@@ -127,10 +124,10 @@ class Discharge:
         return falling and (held or gliding)
 
     def uncertainty_ah(self) -> float:
-        """Combine tester current, one sampling interval at both ends and repeatability, in Ah."""
+        """Combine tester current and one sampling interval at both ends, in Ah; repeatability is the policy's."""
         ends = abs(self.phase.mean_ampere) * self.interval_second / 3600.0 / math.sqrt(6.0)
         tester = CURRENT_ACCURACY_FRACTION * self.capacity_ah / math.sqrt(3.0)
-        return math.hypot(ends, tester, REPEATABILITY_FRACTION * self.capacity_ah)
+        return math.hypot(ends, tester)
 
 
 def reasons_against(measured: Discharge, identity: BatteryIdentity) -> Iterator[Finding]:

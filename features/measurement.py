@@ -41,6 +41,8 @@ TableColumn = npt.NDArray[np.float64] | npt.NDArray[np.str_]
 LONGEST_BATTERY_ID = 64
 _LOCAL_ID = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _SHOWN_PROBLEMS = 20
+_EARLIEST_YEAR, _LATEST_YEAR = 1990, 2200
+_LOWEST_PLATE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class BatteryIdentity:
             raise InvalidInput(f"The identity of battery {self.battery_id!r:.80} is not valid.", problems)
 
     def _problems(self) -> Iterator[Problem]:
-        if not _LOCAL_ID.fullmatch(self.battery_id) or self.battery_id != self.battery_id.strip():
+        printable = _LOCAL_ID.fullmatch(self.battery_id) and self.battery_id.isprintable()
+        if not printable or self.battery_id != self.battery_id.strip():
             yield Problem(
                 "battery_id", f"must be 1 to {LONGEST_BATTERY_ID} printable characters", repr(self.battery_id)[:80]
             )
@@ -126,8 +129,8 @@ class BatteryIdentity:
 
 
 def _positive(name: str, value: float, highest: float) -> Iterator[Problem]:
-    if not (math.isfinite(value) and 0.0 < value <= highest):
-        yield Problem(name, f"must be a number above 0 and at most {highest:g}", repr(value))
+    if not (math.isfinite(value) and _LOWEST_PLATE <= value <= highest):
+        yield Problem(name, f"must be a number from {_LOWEST_PLATE:g} to {highest:g}", repr(value))
 
 
 def _code_problems(battery_id: str, scheme: Scheme) -> Iterator[Problem]:
@@ -378,6 +381,10 @@ class MeasurementRun:
         for name in ("started_at", "available_at"):
             if getattr(self, name).tzinfo is None:
                 yield Problem(name, "must carry a time zone", str(getattr(self, name)))
+                return
+            if not _EARLIEST_YEAR <= getattr(self, name).year <= _LATEST_YEAR:
+                rule = f"must lie between the years {_EARLIEST_YEAR} and {_LATEST_YEAR}"
+                yield Problem(name, rule, str(getattr(self, name)))
                 return
         if self.available_at < self.started_at:
             yield Problem("available_at", "cannot be before started_at", self.available_at.isoformat())

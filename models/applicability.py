@@ -79,16 +79,38 @@ def above_rated(state_of_health_fraction: float) -> Finding:
     return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)
 
 
-def outside_known_range(type_key: str, distance: float, limit: float) -> Finding:
-    """Abstention: the measurement does not look like those of its declared type."""
+UNCALIBRATED = frozenset({"pulse.temperature_off_reference"})
+"""Findings on a test that was not done as the calibrating tests were: a warm worn cell looks healthy."""
+
+
+def outside_calibrated_conditions(noticed: Finding) -> Finding:
+    """Abstention: the test was done under conditions no calibrating battery was tested under."""
     message = Message(
-        f"This measurement is unlike those of type {type_key} (distance {distance:.1f}, allowed {limit:.1f}); "
-        "check the declared type and the test.",
-        f"测量结果与 {type_key} 类型不符(距离 {distance:.1f},允许 {limit:.1f}),请核对类型与测试。",
+        f"{noticed.message.en} The models were calibrated near the reference only; test again under it.",
+        f"{noticed.message.zh}模型仅在参考条件附近校准,请在参考条件下重测。",
     )
-    return Finding(
-        AbstentionCode.OUTSIDE_KNOWN_RANGE.value,
-        Severity.CAUTION,
-        message,
-        {"distance": distance, "allowed_distance": limit, "declared_type": type_key},
+    return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, noticed.evidence)
+
+
+_FARTHEST = 1000.0
+_FAR = 10.0
+
+
+def outside_known_range(type_key: str, distance: float, pulse_width_second: float | None) -> Finding:
+    """Abstention: the measurement does not look like those of its declared type."""
+    shown = f"{distance:.1f}" if distance <= _FAR else f"> {_FAR:.0f}"
+    width_en = "" if pulse_width_second is None else f" with pulses of {pulse_width_second:.2g} s"
+    width_zh = "" if pulse_width_second is None else f"(脉宽 {pulse_width_second:.2g} s)"
+    message = Message(
+        f"This measurement{width_en} is unlike those of type {type_key} (distance {shown}, allowed 1); "
+        "check the declared type, the pulse width and the test.",
+        f"测量结果{width_zh}与 {type_key} 类型不符(距离 {shown},允许 1),请核对类型、脉宽与测试。",
     )
+    evidence: dict[str, bool | int | float | str] = {
+        "distance": min(distance, _FARTHEST),
+        "allowed_distance": 1.0,
+        "declared_type": type_key,
+    }
+    if pulse_width_second is not None:
+        evidence["pulse_width_second"] = pulse_width_second
+    return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)

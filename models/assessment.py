@@ -13,9 +13,11 @@ from features.feature_set import Method
 from features.findings import Finding
 from models.applicability import (
     HIGHEST_PLAUSIBLE_FRACTION,
+    UNCALIBRATED,
     above_rated,
     insufficient_data,
     not_calibrated,
+    outside_calibrated_conditions,
     outside_known_range,
     type_not_calibrated,
     unknown_type,
@@ -117,15 +119,20 @@ def _trained(
         return Assessment(None, reasons, known is not None)
     matrix = case.vector.array()[np.newaxis, :]
     prediction = estimator.predict(matrix, tuple(case.vector.values), known.key, cuts)
-    doubts = tuple(_doubts(known, float(prediction.distance[0])))
+    distance = float(prediction.distance[0])
+    if not math.isfinite(distance):
+        return Assessment(None, (insufficient_data(method),), True)
+    doubts = tuple(_doubts(case, known, distance))
     return Assessment(_estimate(case, method, bundle, prediction, cuts, calibrated=not doubts), doubts, True)
 
 
-def _doubts(known: KnownType, distance: float) -> Iterator[Finding]:
+def _doubts(case: GradingCase, known: KnownType, distance: float) -> Iterator[Finding]:
     if known.visit_count == 0:
         yield type_not_calibrated(known.key)
+    yield from (outside_calibrated_conditions(each) for each in case.vector.findings if each.code in UNCALIBRATED)
     if distance > 1.0:
-        yield outside_known_range(known.key, distance, 1.0)
+        width = case.vector.values.get("log_pulse_width")
+        yield outside_known_range(known.key, distance, None if width is None else 10.0**width)
 
 
 def _reasons_before(

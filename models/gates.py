@@ -68,7 +68,7 @@ class Gates:
             GateName.VOLTAGE: lambda each: _disqualifying(each, ""),
         }
         found = [finding for gate in self.order for finding in asked[gate](case)]
-        return tuple({finding.code: finding for finding in found}.values())
+        return tuple(each for index, each in enumerate(found) if each not in found[:index])
 
     def unmeasured(self, case: GradingCase) -> tuple[Finding, ...]:
         """Abstentions for gates nobody measured."""

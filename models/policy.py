@@ -104,6 +104,8 @@ class Policy:
         A cut is cleared only if P(state of health < cut) is at most this.
     capacity_test_relative_uncertainty : float
         Relative standard uncertainty of a direct capacity test.
+    capacity_test_rate_c : tuple of float
+        Lowest and highest discharge rate whose capacity the cuts may judge. [1/h]
     bms_reported_ceiling : str
         Best grade for evidence that rests on BMS-reported numbers only.
     gates : Gates
@@ -126,6 +128,7 @@ class Policy:
     when_uncertain: WhenUncertain
     maximum_probability_below_cut: float
     capacity_test_relative_uncertainty: float
+    capacity_test_rate_c: tuple[float, float]
     bms_reported_ceiling: str
     gates: Gates
     offered_tests: tuple[OfferedTest, ...]
@@ -180,10 +183,19 @@ class Policy:
         return _Verdict(Outcome.HOLD, closed) if closed else None
 
     def _abstained(self, case: GradingCase, assessment: Assessment) -> "_Verdict | None":
-        missing = (*self.gates.unmeasured(case), *assessment.abstentions)
+        missing = (*self.gates.unmeasured(case), *assessment.abstentions, *self._other_capacity(case, assessment))
         if not missing and assessment.estimate is None:
             missing = (_insufficient(),)
         return _Verdict(Outcome.RETEST, missing) if missing else None
+
+    def _other_capacity(self, case: GradingCase, assessment: Assessment) -> Iterator[Finding]:
+        """Abstention for a capacity of another definition: a slow discharge gives more than the cuts mean."""
+        if case.vector.method is not Method.CAPACITY_TEST or assessment.estimate is None:
+            return
+        lowest, highest = self.capacity_test_rate_c
+        rate = case.vector.values["discharge_rate_c"]
+        if not lowest <= rate <= highest:
+            yield _other_rate(rate, lowest, highest)
 
     def _graded(self, case: GradingCase, assessment: Assessment) -> "_Verdict":
         estimate = assessment.estimate
@@ -287,6 +299,15 @@ def _ceiling(grade: str) -> Finding:
         f"容量仅依据 BMS 上报数据,按策略最高评为 {grade} 级。",
     )
     return Finding("PROVENANCE_CEILING", Severity.CAUTION, message, {"ceiling_grade": grade})
+
+
+def _other_rate(rate_c: float, lowest: float, highest: float) -> Finding:
+    message = Message(
+        f"The capacity was discharged at {rate_c:.2f} C; the cuts are for {lowest:g} to {highest:g} C.",
+        f"放电倍率 {rate_c:.2f} C,本策略门槛适用于 {lowest:g} 至 {highest:g} C。",
+    )
+    evidence = {"discharge_rate_c": rate_c, "lowest_rate_c": lowest, "highest_rate_c": highest}
+    return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)
 
 
 def _insufficient() -> Finding:

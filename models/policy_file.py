@@ -74,6 +74,8 @@ class _Gates(_Table):
 
 class _CapacityTest(_Sourced):
     relative_standard_uncertainty_fraction: Annotated[float, Field(gt=0.0, lt=0.2, strict=True)]
+    lowest_discharge_rate_c: Annotated[float, Field(gt=0.0, le=2.0, strict=True)]
+    highest_discharge_rate_c: Annotated[float, Field(gt=0.0, le=5.0, strict=True)]
 
 
 class _ProvenanceRule(_Sourced):
@@ -156,6 +158,10 @@ def _policy(written: _PolicyFile, sha256: str) -> Policy:
         when_uncertain=written.decision.when_uncertain,
         maximum_probability_below_cut=written.decision.maximum_probability_below_cut,
         capacity_test_relative_uncertainty=written.capacity_test.relative_standard_uncertainty_fraction,
+        capacity_test_rate_c=(
+            written.capacity_test.lowest_discharge_rate_c,
+            written.capacity_test.highest_discharge_rate_c,
+        ),
         bms_reported_ceiling=written.provenance.bms_reported_ceiling,
         gates=_gates(written.gates),
         offered_tests=tuple(_offered(each) for each in written.next_tests),

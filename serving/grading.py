@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from features.errors import PackGradeError
+from features.errors import InvalidInput, PackGradeError
 from features.extract import extract
 from features.measurement import BatteryHistory
 from models.assessment import assess
@@ -149,9 +149,10 @@ class Grader:
         self, asked: Sequence[tuple[BatteryHistory, GradingRequest]]
     ) -> list[RecordedDecision | PackGradeError]:
         """Grade several batteries and record them in one commit; a refusal concerns its own battery only."""
-        entries = [self._entry(history, request) for history, request in asked]
-        answers = self._ledger.append_many(entries)
-        return [answer if isinstance(answer, PackGradeError) else _told(answer) for answer in answers]
+        entries = [self._entry_or_refusal(history, request) for history, request in asked]
+        answers = iter(self._ledger.append_many([each for each in entries if isinstance(each, NewEntry)]))
+        outcomes = [next(answers) if isinstance(each, NewEntry) else each for each in entries]
+        return [each if isinstance(each, PackGradeError) else _told(each) for each in outcomes]
 
     def decide(self, case: GradingCase) -> GradingDecision:
         """Decision for a case; pure, records nothing."""
@@ -170,6 +171,12 @@ class Grader:
         stored = {part: leaf.body[part] for part in ("estimate", "decision", "policy")}
         again = json.loads(json.dumps(outcome_body(self.decide(case_from_body(leaf.body)))))
         return Replay(leaf.event_id, stored == again, tuple(part for part in stored if stored[part] != again[part]))
+
+    def _entry_or_refusal(self, history: BatteryHistory, request: GradingRequest) -> NewEntry | PackGradeError:
+        try:
+            return self._entry(history, request)
+        except InvalidInput as error:
+            return error
 
     def _entry(self, history: BatteryHistory, request: GradingRequest) -> NewEntry:
         known = history.as_available_at(request.moment)
@@ -210,8 +217,15 @@ def open_record(record_file: Path, software_version: str) -> Ledger:
 
 
 def history_sha256(history: BatteryHistory) -> str:
-    """Digest of what is asked: identity, inspection and the bytes of every source, without times."""
-    runs = [[run.kind.value, run.source.sha256, run.train, run.source.provenance.value] for run in history.runs]
+    """Digest of what is asked: identity, inspection and every run as it was read, without times.
+
+    A run counts as its source, its converted table and what the reader noticed, so a corrected
+    vehicle mapping or reader asks something new.
+    """
+    runs = [
+        [run.kind.value, asdict(run.source), run.table.sha256, run.train, [asdict(each) for each in run.findings]]
+        for run in history.runs
+    ]
     asked = [asdict(history.identity), asdict(history.inspection), runs]
     return hashlib.sha256(json.dumps(asked, default=str, separators=(",", ":")).encode()).hexdigest()
 

@@ -35,6 +35,7 @@ _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 def _rfc_3339(text: str) -> str:
     if not _RFC_3339.fullmatch(text):
         raise ValueError("must be a moment with its time zone, such as 2026-11-22T08:30:00Z")
+    text = text.upper()
     datetime.fromisoformat(text)
     return text
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from features.errors import InvalidInput, Problem
 from features.measurement import BatteryIdentity, Inspection
@@ -40,19 +40,24 @@ _INSPECTION = (
 LARGEST_MANIFEST_ROWS = 2_000_000
 
 
+def _whole_number_as_text(value: object) -> object:
+    """A name that a Parquet writer took for a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class ManifestRow(BaseModel):
     """One row of a manifest; an empty cell is an absent value."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
-    battery_id: Annotated[str, Field(min_length=1)]
+    battery_id: Annotated[str, BeforeValidator(_whole_number_as_text), Field(min_length=1)]
     level: Level
     chemistry: Chemistry
     rated_capacity_ah: float
     run_kind: RunKind
     run_format: Annotated[str, Field(min_length=1)]
     run_path: Annotated[str, Field(min_length=1)]
-    type_designation: str | None = None
+    type_designation: Annotated[str, BeforeValidator(_whole_number_as_text)] | None = None
     nominal_voltage_volt: float | None = None
     series_count: int | None = None
     parallel_count: int | None = None

@@ -16,6 +16,7 @@ from features.readers.by_format import OpenFiles, read_run
 from models.decision import cut_key
 from serving.batch.manifest import BatteryOrder, RunOrder
 from serving.grading import Grader, GradingRequest, RecordedDecision, history_sha256
+from serving.settings import software_version
 
 _EVENT_NAMESPACE = UUID("6f1d1e5c-2b0e-5c7e-9a57-1d3f6c0b9a11")
 
@@ -94,13 +95,13 @@ def grade_slice(
 
 
 def content_request(grader: Grader, history: BatteryHistory, station: str, moment: datetime) -> GradingRequest:
-    """Request keyed by its content: what is asked, of which bundle, under which policy.
+    """Request keyed by its content: what is asked, of which bundle, under which policy and release.
 
-    Feeding the same file twice gives the decisions of the first time; another bundle, policy or
-    measurement gives new ones.
+    Feeding the same file twice gives the decisions of the first time; another measurement, mapping,
+    bundle, policy or release gives new ones.
     """
     asked = history_sha256(history)
-    held = f"{asked}:{grader.bundle.sha256}:{grader.policy.stamp.sha256}"
+    held = f"{asked}:{grader.bundle.sha256}:{grader.policy.stamp.sha256}:{software_version()}"
     key = f"content-{uuid5(_EVENT_NAMESPACE, held).hex}"
     return GradingRequest(station, key, asked, uuid5(_EVENT_NAMESPACE, f"{station}:{key}").hex, moment)
 

@@ -120,7 +120,8 @@ class ChainCheck:
         """Compare what the leaf says of its predecessors with what they are."""
         expected = None if previous is None else previous.leaf_sha256
         if leaf.previous_leaf_sha256 != expected:
-            what = "does not follow the entry before it, one of the two was changed; digest of the entry before"
+            before = "no entry" if previous is None else f"entry {previous.sequence}"
+            what = f"does not follow {before}: that one or this one was changed; digest of {before}"
             yield what, expected, leaf.previous_leaf_sha256
         station_following = self._station_heads.get(leaf.station, -1) + 1
         self._station_heads[leaf.station] = leaf.station_sequence

@@ -9,7 +9,8 @@ from features.feature_set import FEATURE_SETS, FeatureSet, Method
 from features.measurement import BatteryHistory, CanonicalTable, MeasurementRun
 from features.pulse import PULSE_DEFINITIONS, PULSE_FEATURE_NAMES
 from features.vocabulary import Chemistry, Provenance, RunKind, TableFormat
-from tests.support.simulated_battery import STARTED_AT, SimulatedBattery
+from tests.support.simulated_battery import STARTED_AT, SimulatedBattery, columns_of
+from tests.support.simulated_vehicle import Vehicle
 
 CELL = SimulatedBattery(rated_capacity_ah=35.0, remaining_capacity_ah=30.0, chemistry=Chemistry.LFP)
 WORN = SimulatedBattery(rated_capacity_ah=35.0, remaining_capacity_ah=26.0, chemistry=Chemistry.LFP)
@@ -90,6 +91,32 @@ def test_insulation_and_alarms_of_the_vehicle_travel_with_a_bench_test() -> None
     assert vector.method is Method.CAPACITY_TEST
     alone = extract(pack.history(driven), LATER)
     assert vector.values["insulation_ohm_per_volt"] == alone.values["insulation_ohm_per_volt"]
+
+
+def test_a_fault_an_earlier_vehicle_record_reported_is_not_forgotten() -> None:
+    pack = SimulatedBattery(120.0, 100.0, Chemistry.NMC, "PACK-1", series_count=90)
+    alarmed = pack.telemetry(Vehicle(alarm_level=4, insulation_ohm_per_volt=40.0))
+    early = pack.run(RunKind.FIELD_TELEMETRY, alarmed)
+    later_table = pack.telemetry(Vehicle(first_day=Vehicle().first_day + timedelta(days=7)))
+    late = pack.run(RunKind.FIELD_TELEMETRY, later_table, STARTED_AT + timedelta(days=7))
+    vector = extract(pack.history(early, late, pack.run(RunKind.CAPACITY_TEST, pack.capacity_test())), LATER)
+    assert vector.values["highest_alarm_level"] == 4.0
+    assert vector.values["insulation_ohm_per_volt"] < 100.0
+    assert "field_telemetry.alarm" in codes(vector)
+
+
+def test_a_voltage_that_stood_still_during_the_discharge_voids_the_capacity() -> None:
+    record = CELL.capacity_record()
+    columns = columns_of(record)
+    discharging = np.flatnonzero(columns["current_ampere"] < -1.0)
+    half = discharging[len(discharging) // 4 : 3 * len(discharging) // 4]
+    columns["voltage_volt"][half] = columns["voltage_volt"][half[0]]
+    stuck = CELL.run(RunKind.CAPACITY_TEST, CanonicalTable(TableFormat.TIMESERIES, columns))
+    sound = extract(CELL.history(CELL.run(RunKind.CAPACITY_TEST, record)), LATER)
+    assert sound.values["discharged_capacity_ah"] == pytest.approx(30.0, rel=0.01)
+    vector = extract(CELL.history(stuck), LATER)
+    assert "quality.voltage_stuck" in codes(vector)
+    assert np.isnan(vector.values["discharged_capacity_ah"])
 
 
 def test_the_vector_says_who_vouches_for_it_and_which_bytes_it_rests_on() -> None:

@@ -239,6 +239,13 @@ def test_a_test_that_began_before_the_grading_moment_but_arrived_later_is_left_o
     assert history.as_available_at(NOON + timedelta(hours=1)).runs == ()
 
 
+@pytest.mark.parametrize("year", [1, 1989, 2201, 9999])
+def test_a_moment_no_battery_was_tested_at_is_refused_and_does_not_overflow(year: int):
+    moment = datetime(year, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    with pytest.raises(InvalidInput, match="must lie between the years 1990 and 2200"):
+        run(started_at=moment, available_at=moment)
+
+
 def test_a_grading_moment_without_a_time_zone_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="must carry a time zone"):
         BatteryHistory(identity()).as_available_at(NOON.replace(tzinfo=None))

@@ -7,7 +7,8 @@ from features.capacity_test import CAPACITY_TEST_DEFINITIONS
 from features.extract import extract
 from features.feature_set import Method
 from features.field_telemetry import FIELD_TELEMETRY_DEFINITIONS
-from features.vocabulary import Chemistry, RunKind
+from features.measurement import CanonicalTable
+from features.vocabulary import Chemistry, RunKind, TableFormat
 from models.assessment import assess
 from models.bundle import REFERENCE_BUNDLE, Bundle, load_bundle
 from models.decision import GradingCase
@@ -65,6 +66,24 @@ def test_a_measurement_unlike_its_declared_type_may_not_grade() -> None:
     said = assessed(replace(case, identity=misdeclared.identity))
     assert [finding.code for finding in said.abstentions] == ["OUTSIDE_KNOWN_RANGE"]
     assert not said.estimate.calibrated
+
+
+def test_pulses_away_from_the_reference_temperature_may_not_grade() -> None:
+    def at(celsius: float) -> list[str]:
+        columns = {**CELL.pulse_train().columns, "surface_temperature_celsius": np.full(21, celsius)}
+        table = CanonicalTable(TableFormat.STEP_TABLE, columns)
+        return codes(case_of(CELL, CELL.run(RunKind.PULSE_TEST, table)))
+
+    assert at(25.0) == []
+    assert at(45.0) == ["OUTSIDE_KNOWN_RANGE"]
+    assert at(-10.0) == ["OUTSIDE_KNOWN_RANGE"]
+
+
+def test_a_dead_flat_train_is_insufficient_not_a_fault_of_ours() -> None:
+    flat = {**CELL.pulse_train().columns, **dict.fromkeys(("voltage_begin_volt", "voltage_end_volt"), np.full(21, 3.3))}
+    case = case_of(CELL, CELL.run(RunKind.PULSE_TEST, CanonicalTable(TableFormat.STEP_TABLE, flat)))
+    assert codes(case) == ["INSUFFICIENT_DATA"]
+    assert assessed(case).estimate is None
 
 
 def test_a_method_without_estimator_is_not_calibrated() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import PackGradeError
+from features.errors import InvalidInput, PackGradeError
+from features.findings import Finding, Message, Severity
 from features.measurement import BatteryHistory, Inspection
 from features.vocabulary import Chemistry, Level, RunKind
 from models.bundle import REFERENCE_BUNDLE
@@ -77,6 +78,23 @@ def test_one_refused_entry_of_many_refuses_no_other(grader: Grader) -> None:
     answers = grader.grade_many([(conflicting, asked(conflicting, number=2)), (sound, asked(sound, "key-2", 3))])
     assert isinstance(answers[0], IdempotencyConflict)
     assert answers[1].body["battery"]["battery_id"] == "SIM-2"
+
+
+def test_a_battery_that_cannot_be_read_refuses_no_other_of_its_group(grader: Grader) -> None:
+    absent_train = HEALTHY.history(HEALTHY.run(RunKind.PULSE_TEST, HEALTHY.pulse_train(), train=9))
+    sound = replace(HEALTHY, battery_id="SIM-2").history()
+    refused, graded = grader.grade_many([(absent_train, asked(absent_train)), (sound, asked(sound, "key-2", 2))])
+    assert isinstance(refused, InvalidInput)
+    assert graded.body["decision"]["outcome"] == "cascade"
+
+
+def test_a_corrected_mapping_or_reader_asks_something_new() -> None:
+    run = HEALTHY.run(RunKind.PULSE_TEST, HEALTHY.pulse_train())
+    worn = HEALTHY.run(RunKind.PULSE_TEST, replace(HEALTHY, remaining_capacity_ah=25.0).pulse_train())
+    same_bytes_other_table = replace(run, table=worn.table)
+    noticed = replace(run, findings=(Finding("x", Severity.NOTE, Message("seen", "发现")),))
+    digests = {history_sha256(HEALTHY.history(each)) for each in (run, same_bytes_other_table, noticed)}
+    assert len(digests) == 3
 
 
 def test_many_at_once_are_decided_as_one_by_one(grader: Grader) -> None:

@@ -69,7 +69,7 @@ def test_an_unknown_column_refuses_the_manifest(tmp_path: Path) -> None:
     [
         ("35.0", "many", "row 3, rated_capacity_ah"),
         ("35.0", "nan", "row 3, rated_capacity_ah"),
-        ("35.0", "-35", "row 3.rated_capacity_ah: must be a number above 0"),
+        ("35.0", "-35", "row 3.rated_capacity_ah: must be a number from 0.001"),
         ("LFP", "lead", "row 3, chemistry"),
         ("pulse_test", "", "row 3, run_kind"),
         ("cell-1", "04QCB76836300JBC4000090I", ""),
@@ -87,6 +87,13 @@ def test_a_bad_row_spoils_its_own_battery_only(tmp_path: Path, old: str, new: st
 def test_one_battery_declared_in_two_ways_is_refused(tmp_path: Path) -> None:
     (order,) = read_manifest(written(tmp_path, HEADER, ROW, ROW.replace("35.0", "36.0")))
     assert "row 3, rated_capacity_ah: must be the same in every row" in str(order.problems[0])
+
+
+def test_whole_number_battery_ids_of_a_parquet_manifest_are_names(tmp_path: Path) -> None:
+    table = pd.read_csv(written(tmp_path, HEADER, ROW.replace("cell-1", "17")))
+    table.to_parquet(tmp_path / "manifest.parquet")
+    (order,) = read_manifest(tmp_path / "manifest.parquet")
+    assert (order.battery_id, order.problems) == ("17", ())
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", HEADER.encode()])
