@@ -10,7 +10,7 @@ discharges are left out, for readers and for `extract` alike.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,7 +165,7 @@ def graded_train(
     if not 1 <= number <= len(found):
         rule = f"the test holds {len(found)} pulse train{'s' if len(found) > 1 else ''}, counted from 1"
         raise InvalidInput(f"Pulse train {number} does not exist.", [Problem("train", rule, str(number))])
-    return found[number - 1], tuple(_findings(found[number - 1], number, len(found)))
+    return found[number - 1], tuple(_findings(found[number - 1], number, found))
 
 
 def _found(steps: Steps, rows: list[int]) -> FoundTrain:
@@ -216,6 +216,9 @@ def _pulse(steps: Steps, row: int, cut: bool) -> Pulse:
     )
 
 
+_MOST_SHOWN_WIDTHS = 12
+
+
 def _no_train() -> Finding:
     return Finding(
         "pulse.no_train",
@@ -229,16 +232,20 @@ def _no_train() -> Finding:
     )
 
 
-def _findings(found: FoundTrain, number: int, count: int) -> Iterator[Finding]:
+def _findings(found: FoundTrain, number: int, every: Sequence[FoundTrain]) -> Iterator[Finding]:
+    count = len(every)
     if count > 1:
+        widths = _first_train_of_each_width(every)
         yield Finding(
             "pulse.several_trains",
             Severity.NOTE,
             Message(
-                f"The test holds {count} pulse trains; train {number}, from step {found.steps[0]:g}, is graded.",
-                f"测试包含 {count} 组脉冲；评定依据第 {number} 组（自工步 {found.steps[0]:g} 起）。",
+                f"The test holds {count} pulse trains; train {number}, from step {found.steps[0]:g}, is graded. "
+                f"First train of each pulse width: {widths}.",
+                f"测试包含 {count} 组脉冲；评定依据第 {number} 组（自工步 {found.steps[0]:g} 起）。"
+                f"各脉宽首组：{widths}。",
             ),
-            {"train": number, "train_count": count, "first_step": found.steps[0]},
+            {"train": number, "train_count": count, "first_step": found.steps[0], "first_train_of_width": widths},
         )
     if found.truncated_steps:
         yield _about_steps(
@@ -255,6 +262,15 @@ def _findings(found: FoundTrain, number: int, count: int) -> Iterator[Finding]:
             "个脉冲前后缺少静置工步；缺失静置的电压不予使用",
         )
     yield from _condition_findings(found)
+
+
+def _first_train_of_each_width(every: Sequence[FoundTrain]) -> str:
+    first: dict[str, int] = {}
+    for number, found in enumerate(every, start=1):
+        width_second = float(np.median([pulse.duration_second for pulse in found.train.pulses]))
+        first.setdefault(f"{width_second:.1g} s", number)
+    shown = [f"{width} train={number}" for width, number in list(first.items())[:_MOST_SHOWN_WIDTHS]]
+    return ", ".join(shown) + (" …" if len(first) > _MOST_SHOWN_WIDTHS else "")
 
 
 def _about_steps(code: str, steps: tuple[float, ...], english: str, chinese: str) -> Finding:

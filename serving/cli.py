@@ -83,6 +83,8 @@ def _grade(options: argparse.Namespace, settings: Settings, console: Console) ->
         print(json.dumps(reply, ensure_ascii=False, indent=2))
     else:
         console.print(decision_panel(reply, reply["battery_id"]))
+        if reply["repeated"]:
+            console.print("The same content was graded before; this is the decision of that time.")
     return EXIT_DONE
 
 
@@ -129,6 +131,22 @@ class _progress:  # noqa: N801 - a context manager used like a function
             print(f"{done}/{self._total} graded: {counts}", file=sys.stderr)
 
 
+def _inspect(options: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from serving.inspect_command import print_inspection  # noqa: PLC0415 - readers load pyarrow
+
+    was_read = print_inspection(
+        console,
+        options.file,
+        datetime.now(UTC),
+        run_format=options.format,
+        mapping=options.mapping,
+        battery_id=options.battery_id,
+        plot=options.plot,
+        as_json=options.json,
+    )
+    return EXIT_DONE if was_read else EXIT_BAD_INPUT
+
+
 def _record_verify(options: argparse.Namespace, settings: Settings, console: Console) -> int:
     from serving.record.audit import print_verification  # noqa: PLC0415 - only this command walks the whole record
 
@@ -166,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_grade(commands)
     _add_batch(commands)
+    _add_inspect(commands)
     _add_record(commands)
     return parser
 
@@ -210,6 +229,17 @@ def _add_batch(commands: Any) -> None:
     batch.add_argument("--quiet", action="store_true", help="print nothing but errors")
     batch.add_argument("--json", action="store_true", help="print the counts as JSON")
     batch.set_defaults(command=_batch)
+
+
+def _add_inspect(commands: Any) -> None:
+    inspect = commands.add_parser("inspect", help="say what a file is, what is read from it and what is dropped")
+    inspect.add_argument("file", type=Path, metavar="FILE")
+    inspect.add_argument("--format", default="", metavar="WORD", help="read it as this format (default: by content)")
+    inspect.add_argument("--mapping", type=Path, metavar="FILE", help="vehicle mapping, with --format bms")
+    inspect.add_argument("--battery-id", metavar="ID", help="battery to take from a file of many")
+    inspect.add_argument("--plot", type=Path, metavar="FILE.svg", help="also draw what was read")
+    inspect.add_argument("--json", action="store_true", help="print the answer as JSON")
+    inspect.set_defaults(command=_inspect)
 
 
 def _add_record(commands: Any) -> None:

@@ -15,6 +15,7 @@ OUTCOME_STYLE: Mapping[str, str] = {
     "hold": "bold white on red",
 }
 _SHOWN_REASONS = 3
+_LEAST_SHOWN = 0.001
 
 
 def decision_panel(reply: Mapping[str, Any], title: str) -> RenderableType:
@@ -27,7 +28,7 @@ def decision_panel(reply: Mapping[str, Any], title: str) -> RenderableType:
     title : str
         What was graded, in words.
     """
-    lines: list[RenderableType] = [_verdict(reply)]
+    lines: list[RenderableType] = [Text(title, style="bold"), _verdict(reply)]
     if reply["capacity"] is not None:
         lines.append(Text(capacity_line(reply["capacity"])))
         lines.append(Text(probability_line(reply["capacity"]), style="dim"))
@@ -35,8 +36,9 @@ def decision_panel(reply: Mapping[str, Any], title: str) -> RenderableType:
     if reply["next_test"] is not None:
         lines.append(Text(next_test_line(reply["next_test"]), style="cyan"))
     recorded = reply["recorded"]
-    lines.append(Text(f"record {recorded['sequence']}  leaf {recorded['leaf_sha256'][:16]}…", style="dim"))
-    return Panel(Group(*lines), title=Text(title), title_align="left")
+    place = f"record {recorded['sequence']}  decision {reply['decision_id']}  leaf {recorded['leaf_sha256'][:12]}…"
+    lines.append(Text(place, style="dim"))
+    return Panel(Group(*lines))
 
 
 def capacity_line(capacity: Mapping[str, Any]) -> str:
@@ -51,7 +53,7 @@ def capacity_line(capacity: Mapping[str, Any]) -> str:
 def probability_line(capacity: Mapping[str, Any]) -> str:
     """Probability of lying below each cut, highest cut first."""
     by_cut = sorted(capacity["probability_below_cut"].items(), reverse=True)
-    return "probability below " + ", ".join(f"{100 * float(cut):.0f} %: {100 * p:.1f} %" for cut, p in by_cut)
+    return "probability below " + ", ".join(f"{100 * float(cut):.0f} %: {_shown(p)}" for cut, p in by_cut)
 
 
 def next_test_line(next_test: Mapping[str, Any]) -> str:
@@ -72,6 +74,12 @@ def batch_table(outcomes: Mapping[str, int], error_count: int) -> Table:
 def error_text(error: BaseException) -> Text:
     """An error on the terminal; hostile text is shown as text."""
     return Text(str(error), style="red")
+
+
+def _shown(probability: float) -> str:
+    if probability < _LEAST_SHOWN:
+        return "< 0.1 %"
+    return "> 99.9 %" if probability > 1.0 - _LEAST_SHOWN else f"{100 * probability:.1f} %"
 
 
 def _verdict(reply: Mapping[str, Any]) -> Text:

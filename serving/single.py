@@ -52,7 +52,8 @@ def grade_files(settings: Settings, battery_file: Path, runs: Sequence[str], mom
     Returns
     -------
     dict
-        The reply of ``POST /v1/grade``, and the battery's code as ``battery_id``.
+        The reply of ``POST /v1/grade``, the battery's code as ``battery_id``, and whether this decision was
+        recorded before (``repeated``).
 
     Raises
     ------
@@ -69,7 +70,7 @@ def grade_files(settings: Settings, battery_file: Path, runs: Sequence[str], mom
     history = BatteryHistory(plate.identity, measured, plate.inspection)
     grader = open_grader(settings)
     recorded = grader.grade(history, content_request(grader, history, settings.station, moment))
-    return {"battery_id": plate.identity.battery_id, **reply_from_record(recorded)}
+    return {"battery_id": plate.identity.battery_id, "repeated": recorded.repeated, **reply_from_record(recorded)}
 
 
 def run_order(text: str, number: int) -> RunOrder:

@@ -142,7 +142,9 @@ def test_the_short_constant_current_part_of_a_charge_is_no_pulse() -> None:
 def test_the_first_of_several_trains_is_graded_and_the_note_says_which_of_how_many() -> None:
     found, findings = graded([LONG_REST, *ladder(1.0), *ladder(5.0)])
     assert found.train.pulses[0].duration_second == 1.0
-    assert findings["pulse.several_trains"] == {"train": 1, "train_count": 2, "first_step": 1.0}
+    several = findings["pulse.several_trains"]
+    assert (several["train"], several["train_count"], several["first_step"]) == (1, 2, 1.0)
+    assert several["first_train_of_width"] == "1 s train=1, 5 s train=2"
 
 
 def test_a_train_can_be_asked_for_and_one_too_many_is_refused_with_the_count() -> None:
