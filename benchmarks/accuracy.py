@@ -1,6 +1,6 @@
 """How accurate the shipped plan is on batteries it never saw, printed against its targets.
 
-    PACKGRADE_DATA_DIR=... python benchmarks/accuracy.py [--fold-seeds 0 1 2 3]
+    PACKGRADE_DATA_DIR=... python -m benchmarks.accuracy [--fold-seeds 0 1 2 3]
 
 The first seed prints every table of `packgrade-train evaluate`; with several seeds the folds are
 drawn anew for each and the figures are shown side by side with their mean, because one draw of five
@@ -10,7 +10,9 @@ folds moves the mean error by about 0.1 points.
 import argparse
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -20,14 +22,14 @@ from features.errors import PackGradeError
 from training.cli import REFERENCE_PLAN, SHIPPED_POLICY
 from training.evaluation import ALL_TYPES, Evaluation
 from training.plan import Plan, load_plan
-from training.report import print_evaluation
+from training.report import print_evaluation, report_console
 from training.run import judge
 
 
 def main() -> int:
     """Print the figures; returns the exit code."""
     asked = _parser().parse_args()
-    console = Console()
+    console = report_console()
     if asked.data_dir is None:
         console.print("PACKGRADE_DATA_DIR is not set: there is nothing to measure on.")
         return 1
@@ -57,16 +59,32 @@ def _side_by_side(evaluations: dict[int, Evaluation]) -> Table:
             each.coverage_over_splits[ALL_TYPES].mean,
             each.coverage_over_splits[ALL_TYPES].mean_width,
             min(split.p_value for split in each.coverage_over_splits.values()),
+            *(_brier(each, cut) for cut in each.booster_weights),
         )
         for seed, each in evaluations.items()
     }
+    cuts = next(iter(evaluations.values())).booster_weights
     table = Table(title="Several draws of the folds", title_justify="left")
-    for column in ("fold seed", "grid MAPE", "visits MAPE", "coverage", "width", "lowest p of a type"):
+    columns = ("fold seed", "grid MAPE", "visits MAPE", "coverage", "width", "lowest p of a type")
+    for column in (*columns, *(f"Brier at {cut}: joined, alone, weight" for cut in cuts)):
         table.add_column(column, justify="right")
-    for name, values in [*rows.items(), ("mean", np.mean(list(rows.values()), axis=0))]:
-        *fractions, p_value = values
-        table.add_row(str(name), *(f"{100 * value:.2f} %" for value in fractions), f"{p_value:.2f}")
+    for name, values in rows.items():
+        table.add_row(str(name), *_shown(values))
+    table.add_row("mean", *_shown([np.mean(of_seeds, axis=0) for of_seeds in zip(*rows.values(), strict=True)]))
     return table
+
+
+def _brier(evaluation: Evaluation, cut: str) -> tuple[float, float, float]:
+    """With the classifier, without it, and its weight."""
+    at_cut = evaluation.visits[ALL_TYPES].cuts[cut]
+    return at_cut.suitability.brier, at_cut.predictive_alone.brier, evaluation.booster_weights[cut]
+
+
+def _shown(figures: Sequence[Any]) -> Iterator[str]:
+    fractions, p_value, briers = figures[:4], figures[4], figures[5:]
+    yield from (f"{100 * value:.2f} %" for value in fractions)
+    yield f"{p_value:.2f}"
+    yield from (f"{joined:.4f} {alone:.4f} {weight:.2f}" for joined, alone, weight in briers)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -105,13 +105,21 @@ Member = KernelMember | TreesMember
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """Weighted members of one type."""
+class Said:
+    """What each member of an ensemble says about n batteries.
 
-    members: tuple[Member, ...]
-    weights: tuple[float, ...]
+    Attributes
+    ----------
+    log_state_of_health : ndarray, shape (members, n)
+        NaN where a member could not say anything.
+    weights : ndarray, shape (members,)
+        Weights of the members.
+    """
 
-    def predict(self, matrix: FloatArray, names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    log_state_of_health: FloatArray
+    weights: FloatArray
+
+    def joined(self) -> tuple[FloatArray, FloatArray]:
         """State of health and the members' disagreement, each of shape (n,).
 
         Returns
@@ -121,12 +129,27 @@ class Ensemble:
         disagreement : ndarray
             Weighted standard deviation of their log predictions.
         """
-        said = np.stack([member.predict(matrix, names) for member in self.members])
-        weight = np.array(self.weights)[:, None] * np.isfinite(said)
-        held = np.where(np.isfinite(said), said, 0.0)
+        weight = self.weights[:, None] * np.isfinite(self.log_state_of_health)
+        held = np.where(np.isfinite(self.log_state_of_health), self.log_state_of_health, 0.0)
         mean = (weight * held).sum(axis=0) / weight.sum(axis=0)
         variance = (weight * (held - mean) ** 2).sum(axis=0) / weight.sum(axis=0)
         return np.exp(mean), np.sqrt(variance)
+
+    def extremes(self) -> tuple[FloatArray, FloatArray]:
+        """State of health of the least and of the most hopeful member, each of shape (n,)."""
+        return np.exp(np.nanmin(self.log_state_of_health, axis=0)), np.exp(np.nanmax(self.log_state_of_health, axis=0))
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Weighted members of one type."""
+
+    members: tuple[Member, ...]
+    weights: tuple[float, ...]
+
+    def said(self, matrix: FloatArray, names: Sequence[str]) -> Said:
+        """What each member says about each row of features."""
+        return Said(np.stack([member.predict(matrix, names) for member in self.members]), np.array(self.weights))
 
 
 @dataclass(frozen=True)
@@ -199,7 +222,7 @@ class TrainedEstimator:
         -------
         Prediction
         """
-        point, disagreement = self.ensembles[type_key].predict(matrix, names)
+        point, disagreement = self.ensembles[type_key].said(matrix, names).joined()
         spread = self.interval.spread_fraction(type_key, disagreement)
         lower, upper = self.interval.bounds(point, spread)
         below = self.suitability.probability_below(cuts, point, spread, matrix, names)

@@ -2,8 +2,8 @@
 
 Every cut has the conformal predictive distribution of the capacity model (Vovk et al., 2017): the
 share of calibration batteries whose normalised error would put this one below. Where enough
-batteries lie on both sides of a cut, a trained classifier joins it, combined and calibrated by a
-logistic curve. All of it is arrays; nothing here is an object of a library but the booster.
+batteries lie on both sides of a cut and it earns a weight, a trained classifier joins it in the log
+odds. All of it is arrays; nothing here is an object of a library but the booster.
 """
 
 from collections.abc import Mapping, Sequence

@@ -30,17 +30,17 @@ from training.labels import identities
 from training.plan import Plan
 from training.table import FEATURE_SET, FeatureTable
 
-_FOLDER = Method.PULSE_TEST.value
+FOLDER = Method.PULSE_TEST.value
 
 
 def calibrated_estimator(models: FittedModels, calibration: Calibration) -> TrainedEstimator:
     """Estimator as the service would load it."""
     classifiers = {
         cut: CutClassifier(
-            models.classifiers[cut].names, Booster(model_str=models.classifiers[cut].text), **asdict(curve)
+            models.classifiers[cut].names, Booster(model_str=models.classifiers[cut].text), **_curve(weight)
         )
-        for cut, curve in calibration.curves.items()
-        if cut in models.classifiers
+        for cut, weight in calibration.booster_weights.items()
+        if weight > 0.0 and cut in models.classifiers
     }
     return TrainedEstimator(
         required=REQUIRED_FEATURES,
@@ -56,11 +56,12 @@ def bundle_files(models: FittedModels, calibration: Calibration) -> dict[str, by
     files: dict[str, bytes] = {}
     types = {key: _type_files(key, fitted, files) for key, fitted in models.types.items()}
     classifiers = {}
-    for cut, curve in calibration.curves.items():
-        text = models.classifiers[cut]
-        name = f"{_FOLDER}/below_{cut}.txt"
-        files[name] = text.text.encode("utf-8")
-        classifiers[cut] = ClassifierDescription(features=text.names, model=name, **asdict(curve))
+    for cut, weight in calibration.booster_weights.items():
+        if weight > 0.0:
+            text = models.classifiers[cut]
+            name = f"{FOLDER}/below_{cut}.txt"
+            files[name] = text.text.encode("utf-8")
+            classifiers[cut] = ClassifierDescription(features=text.names, model=name, **_curve(weight))
     described = EstimatorDescription(
         required_features=REQUIRED_FEATURES,
         look_features=models.look_features,
@@ -70,7 +71,7 @@ def bundle_files(models: FittedModels, calibration: Calibration) -> dict[str, by
         calibration_scores=tuple(calibration.scores.tolist()),
         classifiers=classifiers,
     )
-    files[f"{_FOLDER}/estimator.json"] = estimator_json(described)
+    files[f"{FOLDER}/estimator.json"] = estimator_json(described)
     return files
 
 
@@ -113,10 +114,15 @@ def known_types(table: FeatureTable) -> tuple[KnownType, ...]:
     )
 
 
+def _curve(booster_weight: float) -> dict[str, float]:
+    """Joined log odds: no intercept, weights that add up to one."""
+    return {"intercept": 0.0, "predictive_weight": 1.0 - booster_weight, "booster_weight": booster_weight}
+
+
 def _type_files(key: str, fitted: FittedType, files: dict[str, bytes]) -> TypeDescription:
     members: list[KernelDescription | TreesDescription] = []
     for plan, member in fitted.members:
-        stem = f"{_FOLDER}/{key}/{plan.name}"
+        stem = f"{FOLDER}/{key}/{plan.name}"
         if isinstance(member, TreeText):
             files[f"{stem}.txt"] = member.text.encode("utf-8")
             members.append(
@@ -135,6 +141,6 @@ def _type_files(key: str, fitted: FittedType, files: dict[str, bytes]) -> TypeDe
                     **asdict(member.form),
                 )
             )
-    look = f"{_FOLDER}/{key}/look.npz"
+    look = f"{FOLDER}/{key}/look.npz"
     files[look] = fitted.look.array_bytes()
     return TypeDescription(members=tuple(members), look=look)

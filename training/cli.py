@@ -23,10 +23,10 @@ _DEFAULT_NAME = "packgrade-pulse"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     asked = _parser().parse_args(arguments)
-    from training import commands  # noqa: PLC0415 - `--help` must not wait for the training libraries
+    from training import commands, report  # noqa: PLC0415 - `--help` must not wait for the training libraries
 
     try:
-        getattr(commands, asked.command)(asked, Console())
+        getattr(commands, asked.command)(asked, report.report_console())
     except (PackGradeError, FileExistsError) as problem:
         Console(stderr=True, highlight=False).print(str(problem), markup=False)
         return 1

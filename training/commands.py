@@ -30,7 +30,9 @@ def run(asked: argparse.Namespace, console: Console) -> None:
         progress("tracking")
         registered = register(store, plan, track(store, judged, folder), manifest)
     print_evaluation(console, judged.evaluation)
-    console.print(f"Run {registered.run_id} in {store.uri}")
+    _say_where(console, registered.run_id, store)
+    if asked.out:
+        console.print(f"Bundle written to {asked.out}")
     console.print(f"Registered {registered} as challenger; `packgrade-train promote` makes it the champion.")
 
 
@@ -42,7 +44,7 @@ def evaluate(asked: argparse.Namespace, console: Console) -> None:
     print_evaluation(console, judged.evaluation)
     if not asked.no_tracking:
         store = TrackingStore(asked.tracking_uri or plan.tracking.uri)
-        console.print(f"Run {track(store, judged, None)} in {store.uri}")
+        _say_where(console, track(store, judged, None), store)
 
 
 def promote(asked: argparse.Namespace, console: Console) -> None:
@@ -66,6 +68,11 @@ def export(asked: argparse.Namespace, console: Console) -> None:
     registered = export_bundle(store, asked.name, asked.version, asked.out)
     stamp = load_bundle(asked.out).stamp
     console.print(f"Exported {registered} to {asked.out}: {stamp['name']} {stamp['version']} {stamp['sha256']}")
+
+
+def _say_where(console: Console, run_id: str, store: TrackingStore) -> None:
+    console.print(f"Run {run_id} in {store.uri}")
+    console.print(f"Look at it with: mlflow ui --backend-store-uri {store.uri}", soft_wrap=True)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ whatever name, reaches the models that judge it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,11 @@ from scipy.stats import binom
 
 from features.measurement import FloatArray
 from models.decision import cut_key
+from models.suitability import Suitability
 from training.assemble import calibrated_estimator
 from training.calibrate import HeldOutFacts, calibrate, calibrate_interval, spread_of
-from training.fit import REQUIRED_FEATURES, FittedModels, fit_models
-from training.fit_members import measured_rows
+from training.fit import REQUIRED_FEATURES, FittedModels, fit_models, supported_classifier_cuts
+from training.fit_members import TreeText, measured_rows
 from training.plan import Plan
 from training.splits import Fold, calibration_splits, folds_by_physical_cell
 from training.table import FEATURE_SET, BoolArray, FeatureTable, as_stopped_early
@@ -87,15 +88,17 @@ def held_out_predictions(plan: Plan, table: FeatureTable, progress: Progress) ->
     progress : callable
         Called with a sentence before each fold.
     """
-    counted = _counted(plan, table)
+    counted, cuts = _counted(plan, table), supported_classifier_cuts(plan, table)
     models, pieces, fold_numbers, row_numbers = [], [], [], []
     for number, fold in enumerate(plan_folds(plan, table)):
         progress(f"fold {number + 1} of {plan.splits.fold_count}")
-        fitted = fit_models(plan, table.taken(fold.train))
+        fitted = fit_models(plan, table.taken(fold.train), cuts)
         models.append(fitted)
         for key in fitted.types:
             rows = fold.held_out[(counted.kept & (table.type_keys == key))[fold.held_out]]
-            pieces.append(_facts(plan, counted.table.taken(rows), fitted, key))
+            if not len(rows):
+                continue
+            pieces.append(_facts(counted.table.taken(rows), fitted, key))
             row_numbers.append(rows)
             fold_numbers.append(np.full(len(rows), number))
     order = np.argsort(np.concatenate(row_numbers), kind="stable")
@@ -114,7 +117,8 @@ def held_out_estimates(plan: Plan, held_out: HeldOut, cuts: Sequence[float]) -> 
     -------
     DataFrame
         Label columns, ``type_key``, ``measured``, ``estimated``, ``lower``, ``upper`` (state of health),
-        ``coverage_fraction``, ``distance`` and ``p_below_…`` per cut.
+        ``coverage_fraction``, ``distance``, and per cut ``p_below_…`` and ``p_predictive_below_…``
+        (without a classifier).
     """
     frames = [
         frame for number in range(len(held_out.models)) for frame in _fold_estimates(plan, held_out, number, cuts)
@@ -162,35 +166,29 @@ def _counted(plan: Plan, table: FeatureTable) -> _Counted:
     return _Counted(FeatureTable(table.sources, table.labels, table.type_keys, values), visits | grid)
 
 
-def _facts(plan: Plan, table: FeatureTable, fitted: FittedModels, key: str) -> HeldOutFacts:
-    point, disagreement = (
-        fitted.types[key].ensemble().predict(table.values, FEATURE_SET.names)
-        if len(table)
-        else (np.empty(0), np.empty(0))
-    )
-    cuts = [cut_key(cut) for cut in plan.suitability.cuts]
-    raw = {cut: _classifier_probability(fitted, cut, table) for cut in cuts}
-    return HeldOutFacts(table.type_keys, table.visits, table.state_of_health_fraction, point, disagreement, raw)
+def _facts(table: FeatureTable, fitted: FittedModels, key: str) -> HeldOutFacts:
+    said = fitted.types[key].ensemble().said(table.values, FEATURE_SET.names)
+    point, disagreement = said.joined()
+    lowest, highest = said.extremes()
+    raw = {cut: _classifier_probability(classifier, table) for cut, classifier in fitted.classifiers.items()}
+    measured = table.state_of_health_fraction
+    return HeldOutFacts(table.type_keys, table.visits, measured, point, disagreement, lowest, highest, raw)
 
 
-def _classifier_probability(fitted: FittedModels, cut: str, table: FeatureTable) -> FloatArray:
-    classifier = fitted.classifiers.get(cut)
-    if classifier is None or not len(table):
-        return np.full(len(table), np.nan)
+def _classifier_probability(classifier: TreeText, table: FeatureTable) -> FloatArray:
     position = {name: number for number, name in enumerate(FEATURE_SET.names)}
     columns = table.values[:, [position[name] for name in classifier.names]]
     return np.asarray(Booster(model_str=classifier.text).predict(columns, num_threads=1), dtype=np.float64)
 
 
 def _joined(pieces: Sequence[HeldOutFacts]) -> HeldOutFacts:
+    names = [each.name for each in fields(HeldOutFacts) if each.name != "classifier_probability"]
     cuts = pieces[0].classifier_probability
     return HeldOutFacts(
-        np.concatenate([piece.type_keys for piece in pieces]),
-        np.concatenate([piece.visits for piece in pieces]),
-        np.concatenate([piece.measured for piece in pieces]),
-        np.concatenate([piece.point for piece in pieces]),
-        np.concatenate([piece.disagreement for piece in pieces]),
-        {cut: np.concatenate([piece.classifier_probability[cut] for piece in pieces]) for cut in cuts},
+        **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names},
+        classifier_probability={
+            cut: np.concatenate([piece.classifier_probability[cut] for piece in pieces]) for cut in cuts
+        },
     )
 
 
@@ -201,7 +199,10 @@ def _fold_estimates(plan: Plan, held_out: HeldOut, number: int, cuts: Sequence[f
         rows = np.flatnonzero(inside & (held_out.table.type_keys == key))
         presented = held_out.table.taken(rows)
         said = estimator.predict(presented.values, FEATURE_SET.names, key, cuts)
+        alone = Suitability(estimator.suitability.scores, {})
+        without_classifier = alone.probability_below(cuts, said.point, said.spread, presented.values, FEATURE_SET.names)
         below = {f"p_below_{cut_key(cut)}": said.probability_below[:, place] for place, cut in enumerate(cuts)}
+        below |= {f"p_predictive_below_{cut_key(cut)}": without_classifier[:, place] for place, cut in enumerate(cuts)}
         yield presented.labels.set_axis(rows).assign(
             type_key=key,
             measured=presented.state_of_health_fraction,

@@ -19,6 +19,7 @@ from models.applicability import outside_known_range
 from models.decision import Assessment, CapacityEstimate, GradingCase, GradingDecision, Outcome, cut_key
 from models.policy import Policy
 from models.policy_file import load_policy
+from training.calibrate import calibrate
 from training.crossfit import HeldOut, Progress, coverage_over_splits, held_out_estimates
 from training.evaluation import ALL_TYPES, CutFigures, Evaluation, GridFigures, TypeFigures
 from training.labels import identities
@@ -67,6 +68,8 @@ def evaluate(
         coverage_over_splits=coverage_over_splits(plan, held_out),
         unseen_types_retested=_unseen(plan, table, held_out, policy, progress),
         reliability=_reliability(visits, policy),
+        booster_weights=calibrate(plan, held_out.facts).booster_weights,
+        policy={"policy_id": policy.stamp.policy_id, "version": policy.stamp.version},
     )
     return evaluation, estimates
 
@@ -78,7 +81,8 @@ def visit_figures(estimates: pd.DataFrame, policy: Policy) -> dict[str, TypeFigu
     ----------
     estimates : DataFrame
         Held-out estimates, one row per battery: the label columns, ``type_key``, ``measured``,
-        ``estimated``, ``lower``, ``upper`` (fractions of rated capacity) and ``p_below_0.80`` … per cut.
+        ``estimated``, ``lower``, ``upper`` (fractions of rated capacity), ``p_below_0.80`` and
+        ``p_predictive_below_0.80`` (without a classifier) … per cut.
     policy : Policy
         Policy that decides.
 
@@ -178,6 +182,7 @@ def _at_cut(estimates: pd.DataFrame, decisions: np.ndarray[Any, Any], policy: Po
         false_accepts=Share.of(below[accepted]),
         false_rejects=Share.of(~below[rejected]),
         suitability=suitability_scores(below, estimates[f"p_below_{cut_key(cut)}"].to_numpy()),
+        predictive_alone=suitability_scores(below, estimates[f"p_predictive_below_{cut_key(cut)}"].to_numpy()),
     )
 
 

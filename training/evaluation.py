@@ -1,5 +1,6 @@
 """The figures a recipe is judged by, as values; how they come about is `evaluate`'s work."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -25,6 +26,8 @@ class CutFigures:
         Wrong ones among the accepted and among the rejected.
     suitability : SuitabilityScores
         How good P(state of health < cut) is.
+    predictive_alone : SuitabilityScores
+        How good it would be without a classifier.
     """
 
     accepted: Share
@@ -33,6 +36,7 @@ class CutFigures:
     false_accepts: Share
     false_rejects: Share
     suitability: SuitabilityScores
+    predictive_alone: SuitabilityScores
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,11 @@ class Evaluation:
         Batteries sent to `retest` when their type was left out of training.
     reliability : mapping of str to list
         Mean forecast, observed share and count per bin, per cut.
+    booster_weights : mapping of str to float
+        Weight of the classifier in the log odds, calibrated on all visits, per cut that has one; 0
+        where the predictive distribution is better alone.
+    policy : mapping of str to str
+        Identifier and version of the policy that decided.
     """
 
     coverage_fraction: float
@@ -96,9 +105,11 @@ class Evaluation:
     coverage_over_splits: Mapping[str, SplitCoverage]
     unseen_types_retested: Mapping[str, Share]
     reliability: Mapping[str, list[list[float]]]
+    booster_weights: Mapping[str, float]
+    policy: Mapping[str, str]
 
     def plain(self) -> dict[str, Any]:
-        """Everything as JSON values; shares carry fraction and bounds."""
+        """Everything as JSON values; shares carry fraction and bounds, what does not exist is None."""
         held: dict[str, Any] = _plain(self)
         return held
 
@@ -109,12 +120,15 @@ class Evaluation:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Share):
-        return {"count": value.count, "total": value.total, "fraction": value.fraction, "bounds": list(value.bounds)}
+        return _plain(
+            {"count": value.count, "total": value.total, "fraction": value.fraction, "bounds": list(value.bounds)}
+        )
     if is_dataclass(value):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
-    return value.item() if isinstance(value, np.generic) else value
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and math.isnan(plain) else plain
 
 
 def _numbers(prefix: str, value: Any) -> Iterator[tuple[str, float]]:

@@ -4,7 +4,7 @@ What comes out is not calibrated yet: `training.calibrate` adds the interval and
 from batteries the models did not see. One thread and seeds from the plan make two runs equal.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +81,7 @@ class FittedModels:
         return Looks(self.look_features, {key: each.look for key, each in self.types.items()}, self.look_margin)
 
 
-def fit_models(plan: Plan, table: FeatureTable) -> FittedModels:
+def fit_models(plan: Plan, table: FeatureTable, classifier_cuts: Sequence[float]) -> FittedModels:
     """Fit all models on the rows of a table.
 
     Parameters
@@ -90,6 +90,9 @@ def fit_models(plan: Plan, table: FeatureTable) -> FittedModels:
         Members, classifiers and looks, with their seeds.
     table : FeatureTable
         Rows that train; which of them a model takes is in the plan.
+    classifier_cuts : sequence of float
+        Cuts that get a classifier (`supported_classifier_cuts` of the whole table, so that every
+        fold has the same).
 
     Returns
     -------
@@ -101,22 +104,23 @@ def fit_models(plan: Plan, table: FeatureTable) -> FittedModels:
     keys = sorted(set(first_amplitudes.type_keys.tolist()))
     with threadpool_limits(1):
         types = {key: _fit_type(plan, _of_type(usable, key), _of_type(first_amplitudes, key)) for key in keys}
-        cuts = supported_classifier_cuts(plan, first_amplitudes)
-        classifiers = {cut_key(cut): fit_classifier(plan.suitability, first_amplitudes, cut, plan.seed) for cut in cuts}
+        visited = first_amplitudes.taken(_of_visited_types(first_amplitudes))
+        classifiers = {
+            cut_key(cut): fit_classifier(plan.suitability, visited, cut, plan.seed) for cut in classifier_cuts
+        }
     return FittedModels(types, classifiers, plan.applicability.features, plan.applicability.margin)
 
 
-def supported_classifier_cuts(plan: Plan, table: FeatureTable) -> list[float]:
-    """Cuts of the plan with enough visited batteries on both sides."""
-    visits = table.taken(table.visits)
+def supported_classifier_cuts(plan: Plan, table: FeatureTable) -> tuple[float, ...]:
+    """Cuts of the plan with enough visited cells on both sides."""
+    visits = table.taken(_usable(plan, table) & table.visits)
+    cells, enough = visits.physical_cells, plan.suitability.least_batteries_per_side
     below_cut = {cut: visits.state_of_health_fraction < cut for cut in plan.suitability.cuts}
-    cells = visits.physical_cells
-    enough = plan.suitability.least_batteries_per_side
-    return [
+    return tuple(
         cut
         for cut, below in below_cut.items()
         if min(len(set(cells[below].tolist())), len(set(cells[~below].tolist()))) >= enough
-    ]
+    )
 
 
 def _fit_type(plan: Plan, usable: FeatureTable, first_amplitudes: FeatureTable) -> FittedType:
@@ -148,3 +152,7 @@ def _of_width(table: FeatureTable, width_second: Iterable[float]) -> BoolArray:
 
 def _of_type(table: FeatureTable, key: str) -> FeatureTable:
     return table.taken(table.type_keys == key)
+
+
+def _of_visited_types(table: FeatureTable) -> BoolArray:
+    return np.isin(table.type_keys.astype(str), table.type_keys[table.visits].astype(str))

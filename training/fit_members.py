@@ -1,11 +1,12 @@
 """Fitting one ensemble member on the labelled tests of one battery type.
 
-A kernel member is a Nyström kernel ridge: centres from k-means, none of them a single training row,
-so that a bundle holds no row of the data. A tree member is LightGBM, handed on as native text. Both
+A kernel member is a Nyström kernel ridge: centres from several k-means runs, none of them a single
+training row, so that a bundle holds no row of the data. A tree member is LightGBM, handed on as native text. Both
 predict the logarithm of state of health. Everything random is seeded; one thread, so that two runs
 add the same numbers in the same order.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ _LOGARITHMIC = ("instantaneous_resistance", "pulse_end_resistance")
 _TEN_TO_NINETY_SPREAD = 2.56
 """10 to 90 percentile of a normal distribution in standard deviations."""
 _LARGEST_SEED = 2**31 - 1
+_SEED_STEP = 97
 
 
 @dataclass(frozen=True)
@@ -152,19 +154,27 @@ def _standardisation(columns: FloatArray, names: Sequence[str]) -> Standardisati
 
 
 def _centres(rows: FloatArray, plan: KernelMemberPlan, seed: int) -> FloatArray:
-    """K-means centres in float32 precision; a centre of a single row is averaged with its neighbour."""
+    """Centres of several k-means runs, pooled, in float32 precision."""
     weight = np.ones(rows.shape[1])
     weight[0] = plan.first_feature_weight
     count = max(1, min(plan.centre_count, int(len(rows) / plan.rows_per_centre)))
-    clusters = KMeans(count, n_init=1, init="random", max_iter=8, random_state=seed).fit(rows * weight)
-    centres = clusters.cluster_centers_
+    run_count = min(plan.centre_run_count, math.ceil(plan.centre_count / count))
+    runs = [_run_centres(rows * weight, count, seed + _SEED_STEP * run) for run in range(run_count)]
+    pooled = np.concatenate(runs)[: plan.centre_count]
+    rounded: FloatArray = (pooled / weight).astype(np.float32).astype(np.float64)
+    return rounded
+
+
+def _run_centres(rows: FloatArray, count: int, seed: int) -> FloatArray:
+    """K-means centres; a centre of a single row is averaged with its neighbour."""
+    clusters = KMeans(count, n_init=1, init="random", max_iter=8, random_state=seed % _LARGEST_SEED).fit(rows)
+    centres: FloatArray = clusters.cluster_centers_
     members = np.bincount(clusters.labels_, minlength=count)
     for lonely in np.flatnonzero(members < 2) if count > 1 else ():
         distance = ((centres - centres[lonely]) ** 2).sum(axis=1)
         distance[lonely] = np.inf
         centres[lonely] = 0.5 * (centres[lonely] + centres[distance.argmin()])
-    rounded: FloatArray = (centres / weight).astype(np.float32).astype(np.float64)
-    return rounded
+    return centres
 
 
 def _ridge_weights(rows: FloatArray, centres: FloatArray, target: FloatArray) -> FloatArray:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
-from sklearn.metrics import brier_score_loss, mean_absolute_error, mean_absolute_percentage_error, roc_auc_score
+from sklearn.metrics import (
+    brier_score_loss,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    r2_score,
+    roc_auc_score,
+)
 
 from features.measurement import FloatArray
 
@@ -56,11 +62,23 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class PointErrors:
-    """How far point estimates of state of health are off, as fractions."""
+    """How far point estimates of state of health are off, as fractions.
+
+    Attributes
+    ----------
+    row_count : int
+        Rows judged.
+    mean_absolute_percentage_error, mean_absolute_error : float
+        Means over rows.
+    explained_fraction : float
+        Share of the variance between rows that the estimates explain (R²): at 0 they are no better
+        than the mean of the rows; NaN where there is no variance.
+    """
 
     row_count: int
     mean_absolute_percentage_error: float
     mean_absolute_error: float
+    explained_fraction: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +113,7 @@ def point_errors(measured: FloatArray, estimated: FloatArray) -> PointErrors:
         len(measured),
         float(mean_absolute_percentage_error(measured, estimated)),
         float(mean_absolute_error(measured, estimated)),
+        float(r2_score(measured, estimated)) if np.ptp(measured) > 0.0 else float("nan"),
     )
 
 

@@ -30,10 +30,11 @@ class _Table(BaseModel):
 
 
 class BundlePlan(_Table):
-    """Name of the bundle and what it promises."""
+    """Name of the bundle, the command that makes it again, and what it promises."""
 
     name: Word
     version: Text
+    reproduced_by: Text
     capacity_definition: Text
     coverage_fraction: Share
     lowest_cut_fraction: Share
@@ -104,7 +105,9 @@ class KernelMemberPlan(_Table):
     features : tuple of str
         Prefixes of feature names beside open-circuit voltage and pulse width; empty means all.
     centre_count : int
-        Most centres; fewer where a type has fewer than `rows_per_centre` rows for each.
+        Most centres; a run makes fewer where a type has fewer than `rows_per_centre` rows for each.
+    centre_run_count : int
+        Most k-means runs whose centres are pooled until there are `centre_count`.
     noise : float
         Standard deviation of the logarithm of a grid label as seen by the kernel.
     visit_noise_factor : float
@@ -125,6 +128,7 @@ class KernelMemberPlan(_Table):
     varying_share: NotNegative
     first_feature_weight: Positive
     centre_count: Count
+    centre_run_count: Count
     rows_per_centre: Annotated[float, Field(ge=2.0, strict=True)]
     noise: Positive
     visit_noise_factor: Positive
@@ -165,13 +169,10 @@ MemberPlan = Annotated[KernelMemberPlan | TreeMemberPlan, Field(discriminator="k
 
 
 class IntervalPlan(_Table):
-    """Normalised conformal interval (`training.calibrate`).
+    """Normalised conformal interval (`training.calibrate`); its level is the promised coverage.
 
     Attributes
     ----------
-    quantile_level : float
-        Level of the pooled conformal quantile; above the promised coverage, because scales are
-        estimated on the same few batteries.
     difficulty_slope : float
         How much a disagreement between members as large as usual widens the interval.
     largest_relative_disagreement : float
@@ -182,11 +183,10 @@ class IntervalPlan(_Table):
         Batteries' worth of all types a type's scale is shrunk towards.
     """
 
-    quantile_level: Share
     difficulty_slope: NotNegative
     largest_relative_disagreement: Positive
     scale_level: Share
-    pooling_batteries: NotNegative
+    pooling_batteries: Positive
 
 
 class SuitabilityPlan(_Table):

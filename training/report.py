@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from models.decision import Outcome
-from training.evaluation import ALL_TYPES, Evaluation
+from training.evaluation import ALL_TYPES, CutFigures, Evaluation
 from training.metrics import Share
 from training.promote import Comparison
 
@@ -21,15 +22,29 @@ TARGETS = {
 """What the pulse method has to reach on the public pulse data, held-out physical cells."""
 
 
+_WIDTH_OF_A_FILE = 110
+
+
+def report_console() -> Console:
+    """Console for the tables: as wide as the terminal, or wide enough where they go into a file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH_OF_A_FILE)
+
+
 def print_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Print every figure of an evaluation as tables."""
     for table in (
         _visits(evaluation),
+        _coverage(evaluation),
         _cuts(evaluation),
+        _suitability(evaluation),
         *([_grid(evaluation)] if evaluation.grid else []),
         _targets(evaluation),
     ):
         console.print(table)
+    for cut, weight in evaluation.booster_weights.items():
+        joined = "joins the predictive distribution" if weight > 0.0 else "adds nothing and is not shipped"
+        console.print(f"Classifier at {cut}: {joined} (weight {weight:.2f} in the log odds)")
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -49,78 +64,85 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 def _visits(evaluation: Evaluation) -> Table:
     table = _table(
         "Visits: one row per battery at an unknown state of charge, physical cells held out",
-        "type",
-        "n",
-        "MAPE",
-        "MAE",
-        "coverage [95 % bounds]",
-        "width",
-        "over splits: coverage, p",
-        "accepted",
-        "rejected",
-        "undecided",
+        *("type", "n", "MAPE", "MAE", "R²", "coverage [95 % bounds]", "width"),
     )
     for key, figures in evaluation.visits.items():
-        splits = evaluation.coverage_over_splits.get(key)
-        outcomes = figures.outcomes
-        undecided = outcomes[Outcome.RETEST].fraction + outcomes[Outcome.HOLD].fraction
         table.add_row(
             key,
             str(figures.errors.row_count),
             _percent(figures.errors.mean_absolute_percentage_error, 2),
             _percent(figures.errors.mean_absolute_error, 2),
+            _number(figures.errors.explained_fraction, 2),
             _share(figures.covered),
             _percent(figures.mean_width),
-            f"{_percent(splits.mean)}, {splits.p_value:.2f}" if splits else "",
+        )
+    return table
+
+
+def _coverage(evaluation: Evaluation) -> Table:
+    table = _table(
+        f"Interval promised for {_percent(evaluation.coverage_fraction, 0)}: means over calibration splits; decisions",
+        *("type", "coverage", "p", "width", "accepted", "rejected", "undecided"),
+    )
+    for key, figures in evaluation.visits.items():
+        splits, outcomes = evaluation.coverage_over_splits[key], figures.outcomes
+        table.add_row(
+            key,
+            _percent(splits.mean),
+            _number(splits.p_value, 2),
+            _percent(splits.mean_width),
             _percent(outcomes[Outcome.CASCADE].fraction),
             _percent(outcomes[Outcome.RECYCLE].fraction),
-            _percent(undecided),
+            _percent(outcomes[Outcome.RETEST].fraction + outcomes[Outcome.HOLD].fraction),
         )
     return table
 
 
 def _cuts(evaluation: Evaluation) -> Table:
     table = _table(
-        "At the cuts (visits): wrong among accepted and among rejected, with exact 95 % bounds",
-        "type",
-        "cut",
-        "accepted",
-        "rejected",
-        "undecided",
-        "false accepts",
-        "false rejects",
-        "Brier",
-        "AUC",
-        "P below: forecast / observed",
+        "At the cuts (visits): wrong among accepted and among rejected, exact 95 % bounds",
+        *("type", "cut", "accepted", "rejected", "undecided", "false accepts", "false rejects"),
     )
+    for key, cut, at_cut in _per_cut(evaluation):
+        table.add_row(
+            key,
+            cut,
+            *(_percent(share.fraction, 0) for share in (at_cut.accepted, at_cut.rejected, at_cut.undecided)),
+            _counted(at_cut.false_accepts),
+            _counted(at_cut.false_rejects),
+        )
+    return table
+
+
+def _suitability(evaluation: Evaluation) -> Table:
+    table = _table(
+        "P(state of health < cut) on visits",
+        *("type", "cut", "Brier", "without classifier", "AUC", "forecast", "observed"),
+    )
+    for key, cut, at_cut in _per_cut(evaluation):
+        scores = at_cut.suitability
+        table.add_row(
+            key,
+            cut,
+            _number(scores.brier, 4),
+            _number(at_cut.predictive_alone.brier, 4),
+            _number(scores.area_under_curve, 3),
+            _percent(scores.mean_probability),
+            _percent(scores.observed_share),
+        )
+    return table
+
+
+def _per_cut(evaluation: Evaluation) -> Iterator[tuple[str, str, CutFigures]]:
     for key, figures in evaluation.visits.items():
         for cut, at_cut in figures.cuts.items():
-            scores = at_cut.suitability
-            table.add_row(
-                key,
-                cut,
-                _percent(at_cut.accepted.fraction),
-                _percent(at_cut.rejected.fraction),
-                _percent(at_cut.undecided.fraction),
-                _counted(at_cut.false_accepts),
-                _counted(at_cut.false_rejects),
-                f"{scores.brier:.4f}",
-                "-" if math.isnan(scores.area_under_curve) else f"{scores.area_under_curve:.3f}",
-                f"{_percent(scores.mean_probability)} / {_percent(scores.observed_share)}",
-            )
-    return table
+            yield key, cut, at_cut
 
 
 def _grid(evaluation: Evaluation) -> Table:
     table = _table(
         "Grid: 5 s pulses while being filled from empty, physical cells held out",
-        "type",
-        "rows",
-        "MAPE (rows)",
-        "MAPE (batteries)",
-        "MAE",
-        "coverage [95 % bounds]",
-        "width",
+        *("type", "rows", "MAPE (rows)", "(batteries)", "MAE", "coverage", "width"),
     )
     for key, figures in evaluation.grid.items():
         table.add_row(
@@ -129,7 +151,7 @@ def _grid(evaluation: Evaluation) -> Table:
             _percent(figures.errors.mean_absolute_percentage_error, 2),
             _percent(figures.mean_absolute_percentage_error_per_battery, 2),
             _percent(figures.errors.mean_absolute_error, 2),
-            _share(figures.covered),
+            _percent(figures.covered.fraction),
             _percent(figures.mean_width),
         )
     return table
@@ -154,10 +176,14 @@ def _measured(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
     return table
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _percent(fraction: float, digits: int = 1) -> str:
@@ -171,6 +197,6 @@ def _share(share: Share) -> str:
 
 def _counted(share: Share) -> str:
     if not share.total:
-        return "none decided"
+        return "none"
     low, high = share.bounds
-    return f"{share.count}/{share.total} = {_percent(share.fraction)} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{share.count}/{share.total} [{100 * low:.1f}, {100 * high:.1f}]"

@@ -11,14 +11,16 @@ from features.errors import InvalidInput
 from models.bundle import load_bundle, save_bundle
 from models.manifest import Manifest
 from training.assemble import bundle_files, bundle_manifest
+from training.bundle_documents import CALIBRATION_FILE, CARD_FILE, METRICS_FILE, calibration_json, metrics_json
 from training.calibrate import calibrate
 from training.crossfit import HeldOut, Progress, held_out_predictions, plan_folds
 from training.datasets import canonical_tables, pulse_retired
 from training.evaluate import evaluate
 from training.evaluation import Evaluation
 from training.figures import pictures
-from training.fit import fit_models
+from training.fit import fit_models, supported_classifier_cuts
 from training.labels import LabelledTests
+from training.model_card import model_card
 from training.plan import Plan, PulseRetiredPlan
 from training.splits import split_manifest
 from training.table import FeatureTable, feature_table
@@ -72,8 +74,15 @@ def train_bundle(judged: Judged, folder: Path, created_on: date, progress: Progr
         Of the bundle, which has been loaded back from the folder.
     """
     progress("fitting on every row")
-    files = bundle_files(fit_models(judged.plan, judged.table), calibrate(judged.plan, judged.held_out.facts))
-    manifest = bundle_manifest(judged.plan, judged.table, files, created_on)
+    plan, table = judged.plan, judged.table
+    calibration = calibrate(plan, judged.held_out.facts)
+    models = fit_models(plan, table, supported_classifier_cuts(plan, table))
+    files = bundle_files(models, calibration) | {
+        CARD_FILE: model_card(plan, table, judged.evaluation).encode("utf-8"),
+        METRICS_FILE: metrics_json(judged.evaluation),
+        CALIBRATION_FILE: calibration_json(calibration),
+    }
+    manifest = bundle_manifest(plan, table, files, created_on)
     save_bundle(folder, manifest, files)
     return load_bundle(folder).manifest
 

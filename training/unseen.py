@@ -15,7 +15,7 @@ from models.decision import Assessment, GradingCase
 from training.assemble import bundle_manifest, calibrated_estimator
 from training.calibrate import calibrate
 from training.crossfit import HeldOut
-from training.fit import fit_models
+from training.fit import fit_models, supported_classifier_cuts
 from training.labels import identities
 from training.plan import Plan
 from training.table import FEATURE_SET, FeatureTable
@@ -70,7 +70,7 @@ def assessments_without_type(
     """
     others = table.taken(table.type_keys != type_key)
     calibration = calibrate(plan, held_out.facts.taken(held_out.facts.type_keys != type_key))
-    estimator = calibrated_estimator(fit_models(plan, others), calibration)
+    estimator = calibrated_estimator(fit_models(plan, others, supported_classifier_cuts(plan, others)), calibration)
     bundle = Bundle(bundle_manifest(plan, others, {}, date(2000, 1, 1)), {Method.PULSE_TEST: estimator})
     presented = cases(held_out.table.taken(held_out.table.type_keys == type_key))
     return [(case, assess(case, bundle, *policy_needs)) for case in presented]

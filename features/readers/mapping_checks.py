@@ -113,7 +113,7 @@ def _series_problems(table: CanonicalTable, series_count: int | None) -> Iterato
         cells = np.column_stack([table.floats(name)[rows] for name in names])
     cells = cells[:, np.isfinite(cells).any(axis=0)]
     complete = np.isfinite(cells).sum(axis=1) >= max(1.0, 0.9 * cells.shape[1])
-    complete &= np.isfinite(pack)
+    complete &= np.isfinite(pack) & (np.where(np.isfinite(cells), cells, 0.0).sum(axis=1) > 0.0)
     if not complete.any():
         return
     implied = float(np.median(pack[complete] / _row_means(cells[complete])))

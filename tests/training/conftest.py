@@ -9,25 +9,15 @@ import pytest
 from models.bundle import Bundle, load_bundle
 from models.policy_file import SHIPPED_POLICY
 from tests.training.synthetic_pulses import synthetic_rows, write_public_layout
-from training.cli import REFERENCE_PLAN
-from training.plan import Plan, load_plan
+from tests.training.tiny_plan import tiny_plan as make_tiny_plan
+from training.plan import Plan
 from training.run import Judged, judge, train_bundle
 from training.tracking import TrackingStore
 
 
 @pytest.fixture(scope="session")
 def tiny_plan() -> Plan:
-    plan = load_plan(REFERENCE_PLAN)
-    smaller = {"centre_count": 12, "round_count": 20, "least_rows": 5, "least_rows_per_leaf": 5}
-    members = tuple(
-        member.model_copy(update={name: value for name, value in smaller.items() if hasattr(member, name)})
-        for member in plan.members
-    )
-    splits = plan.splits.model_copy(update={"fold_count": 3, "calibration_split_count": 10})
-    applicability = plan.applicability.model_copy(update={"component_count": {}})
-    suitability = plan.suitability.model_copy(update={"cuts": (0.8,), "least_batteries_per_side": 10})
-    changes = {"members": members, "splits": splits, "applicability": applicability, "suitability": suitability}
-    return plan.model_copy(update=changes)
+    return make_tiny_plan()
 
 
 @pytest.fixture(scope="session")

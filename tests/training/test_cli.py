@@ -24,8 +24,9 @@ def test_run_prints_figures_against_their_targets_and_registers_a_challenger(tmp
     plan = tmp_path / "plan.toml"
     text = REFERENCE_PLAN.read_text(encoding="utf-8")
     small = {
-        "centre_count = 600": "centre_count = 10",
+        "centre_count = 900": "centre_count = 10",
         "round_count = 160": "round_count = 10",
+        "round_count = 120": "round_count = 10",
         "fold_count = 5": "fold_count = 3",
     }
     for old, new in small.items():
@@ -37,4 +38,5 @@ def test_run_prints_figures_against_their_targets_and_registers_a_challenger(tmp
     printed = capsys.readouterr().out
     assert "Registered packgrade-pulse version 1" in printed
     assert "<= 2.7 %" in printed
+    assert "mlflow ui --backend-store-uri sqlite:///" in printed.replace("\n", "")
     assert (tmp_path / "bundle" / "manifest.json").is_file()

@@ -14,7 +14,8 @@ def _estimates(*rows):
     table = pd.DataFrame(rows, columns=["measured", "estimated", "half"])
     table["lower"], table["upper"] = table["estimated"] - table["half"], table["estimated"] + table["half"]
     for cut in POLICY.cuts:
-        table[f"p_below_{cut:.2f}"] = np.where(table["lower"] >= cut, 0.01, np.where(table["upper"] < cut, 0.99, 0.5))
+        below = np.where(table["lower"] >= cut, 0.01, np.where(table["upper"] < cut, 0.99, 0.5))
+        table[f"p_below_{cut:.2f}"] = table[f"p_predictive_below_{cut:.2f}"] = below
     plate = {"level": "cell", "chemistry": "LFP", "rated_capacity_ah": 20.0, "type_designation": None}
     names = [f"b{number}" for number in range(len(table))]
     return table.assign(battery_id=names, type_key="LFP20", coverage_fraction=0.9, distance=0.5, **plate)

@@ -3,9 +3,16 @@ import numpy as np
 from models.capacity import load_estimator
 from training.assemble import bundle_files, calibrated_estimator
 from training.calibrate import calibrate
-from training.fit import fit_models
-from training.fit_members import TreeText, member_features
+from training.fit import FittedModels, fit_models, supported_classifier_cuts
+from training.fit_members import TreeText, fit_kernel, member_features
+from training.plan import Plan
+from training.run import Judged
 from training.table import FEATURE_SET
+
+
+def _fitted(judged: Judged, plan: Plan | None = None) -> FittedModels:
+    recipe = plan or judged.plan
+    return fit_models(recipe, judged.table, supported_classifier_cuts(recipe, judged.table))
 
 
 def test_members_of_a_short_train_use_no_feature_of_larger_pulses():
@@ -14,7 +21,7 @@ def test_members_of_a_short_train_use_no_feature_of_larger_pulses():
 
 
 def test_no_centre_of_a_bundle_is_a_training_row(tiny_judged):
-    models = fit_models(tiny_judged.plan, tiny_judged.table)
+    models = _fitted(tiny_judged)
     for fitted in models.types.values():
         for _, member in fitted.members:
             if isinstance(member, TreeText):
@@ -25,24 +32,39 @@ def test_no_centre_of_a_bundle_is_a_training_row(tiny_judged):
             assert nearest > 1e-3
 
 
+def test_centres_of_several_runs_are_pooled_up_to_their_count(tiny_judged):
+    table = tiny_judged.table.taken(tiny_judged.table.type_keys == "LFP20")
+    plan = next(member for member in tiny_judged.plan.members if member.name == "ratios")
+    for runs, most, kept in ((1, 900, 38), (2, 900, 76), (4, 900, 152), (4, 100, 100), (4, 12, 12)):
+        asked = plan.model_copy(update={"centre_run_count": runs, "centre_count": most})
+        assert len(fit_kernel(asked, table, seed=0).centres) == kept
+
+
+def test_a_cut_gets_a_classifier_only_with_enough_cells_on_both_sides(tiny_judged):
+    plan, table = tiny_judged.plan, tiny_judged.table
+    below = int((table.taken(table.visits).state_of_health_fraction < 0.8).sum())
+    fewer = min(below, 48 - below)
+    for least, cuts in ((fewer, (0.8,)), (fewer + 1, ())):
+        asked = plan.suitability.model_copy(update={"least_batteries_per_side": least})
+        assert supported_classifier_cuts(plan.model_copy(update={"suitability": asked}), table) == cuts
+
+
 def test_two_fits_of_one_plan_give_the_same_bytes(tiny_judged):
     calibration = calibrate(tiny_judged.plan, tiny_judged.held_out.facts)
-    first, second = (bundle_files(fit_models(tiny_judged.plan, tiny_judged.table), calibration) for _ in range(2))
+    first, second = (bundle_files(_fitted(tiny_judged), calibration) for _ in range(2))
     assert first == second
 
 
 def test_another_seed_gives_another_bundle(tiny_judged):
     calibration = calibrate(tiny_judged.plan, tiny_judged.held_out.facts)
     other = tiny_judged.plan.model_copy(update={"seed": 7})
-    first, second = (
-        bundle_files(fit_models(plan, tiny_judged.table), calibration) for plan in (tiny_judged.plan, other)
-    )
+    first, second = (bundle_files(_fitted(tiny_judged, plan), calibration) for plan in (tiny_judged.plan, other))
     assert first != second
 
 
 def test_the_files_of_a_bundle_predict_what_training_judged(tiny_judged, tiny_bundle):
     plan, table = tiny_judged.plan, tiny_judged.table
-    models, calibration = fit_models(plan, table), calibrate(plan, tiny_judged.held_out.facts)
+    models, calibration = _fitted(tiny_judged), calibrate(plan, tiny_judged.held_out.facts)
     rows = table.values[table.type_keys == "LFP20"]
     judged = calibrated_estimator(models, calibration).predict(rows, FEATURE_SET.names, "LFP20", (0.7, 0.8))
     method = tiny_bundle.manifest.methods[0]
@@ -58,7 +80,7 @@ def test_a_type_without_enough_long_trains_goes_without_that_member(tiny_judged)
         member.model_copy(update={"least_rows": 10_000}) if member.amplitudes == "all" else member
         for member in plan.members
     )
-    models = fit_models(plan.model_copy(update={"members": members}), tiny_judged.table)
+    models = _fitted(tiny_judged, plan.model_copy(update={"members": members}))
     assert {member.name for member, _ in models.types["LFP20"].members} == {
         "all_features",
         "responses",

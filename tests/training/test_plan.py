@@ -22,7 +22,8 @@ def test_the_shipped_plan_is_sound():
 def test_every_number_of_a_plan_is_a_parameter_of_its_run():
     parameters = load_plan(REFERENCE_PLAN).parameters()
     assert parameters["members.trees.round_count"] == "160"
-    assert parameters["interval.quantile_level"] == "0.91"
+    assert parameters["members.ratios.centre_run_count"] == "4"
+    assert parameters["interval.scale_level"] == "0.8"
 
 
 def test_an_unknown_key_is_refused_by_name(tmp_path):
@@ -35,6 +36,20 @@ def test_a_word_for_a_number_is_refused(tmp_path):
     path = _changed(tmp_path, "fold_count = 5", 'fold_count = "5"')
     with pytest.raises(InvalidInput, match=r"splits.fold_count"):
         load_plan(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("centre_run_count = 4", "centre_run_count = 0"),
+        ("centre_run_count = 4", "centre_run_count = 1.5"),
+        ("pooling_batteries = 5.0", "pooling_batteries = 0.0"),
+        ("scale_level = 0.80", "scale_level = 1.0"),
+    ],
+)
+def test_a_number_outside_its_range_is_refused_by_name(tmp_path, old, new):
+    with pytest.raises(InvalidInput, match=old.split()[0]):
+        load_plan(_changed(tmp_path, old, new))
 
 
 def test_a_missing_key_is_refused(tmp_path):

@@ -70,7 +70,7 @@ def test_the_manifest_names_types_data_and_licence(tiny_bundle):
 def test_a_bundle_holds_no_pickle(tiny_bundle_folder):
     for file in tiny_bundle_folder.rglob("*"):
         if file.is_file():
-            assert file.suffix in {".json", ".txt", ".npz"}
+            assert file.suffix in {".json", ".txt", ".npz", ".md"}
             if file.suffix == ".npz":
                 with np.load(file, allow_pickle=False) as arrays:
                     assert all(arrays[name].dtype != object for name in arrays.files)

@@ -28,7 +28,8 @@ def _registered(store, judged, folder):
 def _with_a_false_accept(judged):
     visits = dict(judged.evaluation.visits)
     at_cut = visits["LFP20"].cuts["0.80"]
-    wrong = replace(at_cut, false_accepts=replace(at_cut.false_accepts, count=at_cut.false_accepts.count + 3))
+    more = replace(at_cut.false_accepts, count=at_cut.false_accepts.count + 3, total=at_cut.false_accepts.total + 3)
+    wrong = replace(at_cut, false_accepts=more)
     visits["LFP20"] = replace(visits["LFP20"], cuts={**visits["LFP20"].cuts, "0.80": wrong})
     return replace(judged, evaluation=replace(judged.evaluation, visits=visits))
 
@@ -37,7 +38,7 @@ def test_a_run_keeps_parameters_data_splits_figures_pictures_and_the_bundle(stor
     run_id = track(store, tiny_judged, tiny_bundle_folder)
     client = MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
     run = client.get_run(run_id)
-    assert run.data.params["interval.quantile_level"] == "0.91"
+    assert run.data.params["interval.scale_level"] == "0.8"
     assert run.data.metrics["visits.all.covered.total"] == 48
     source = tiny_judged.table.sources[0]
     assert run.data.tags["data.pulse_retired.sha256"] == source.sha256
@@ -50,6 +51,7 @@ def test_a_run_keeps_parameters_data_splits_figures_pictures_and_the_bundle(stor
         "pictures/reliability.png",
         "tables/split_manifest.csv",
         "bundle/manifest.json",
+        "bundle/model_card.md",
     } <= kept
     assert not any(path.endswith((".pkl", "MLmodel")) for path in kept)
 
