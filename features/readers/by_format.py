@@ -128,7 +128,8 @@ def read_run(
     kind : RunKind
         Which test it is; only that part of the file may be read.
     run_format : str
-        ``timeseries``, ``step_table``, ``spectrum``, ``telemetry``, ``nebula`` or ``bms``.
+        ``timeseries``, ``step_table``, ``spectrum``, ``telemetry``, ``nebula``, ``bms``, ``gbt32960`` or
+        one of `TESTER_WORDS`.
     path : Path
         The file.
     available_at : datetime
@@ -190,10 +191,30 @@ def _bms(request: RunRequest, files: OpenFiles) -> Reading:
     return read_bms_telemetry(request.path, load_vehicle_mapping(request.mapping))
 
 
+def _gbt32960(request: RunRequest, files: OpenFiles) -> Reading:
+    from features.readers.gbt32960 import read_gbt32960  # noqa: PLC0415 - loaded when needed
+
+    return read_gbt32960(request.path, request.battery_id)
+
+
+def _tester(request: RunRequest, files: OpenFiles) -> Reading:
+    from features.readers.testers import read_tester  # noqa: PLC0415 - loaded when needed
+
+    return read_tester(request.path, request.run_format)
+
+
+TESTER_WORDS = (
+    *("neware", "arbin", "maccor", "landt", "pec"),
+    *("novonix", "basytec", "biologic", "bdf", "batteryarchive"),
+)
+"""Format words of bench testers' own files."""
+
 _READERS: dict[str, Callable[[RunRequest, OpenFiles], Reading]] = {
     **{table_format.value: _canonical for table_format in TableFormat},
     "nebula": _nebula,
     "bms": _bms,
+    "gbt32960": _gbt32960,
+    **dict.fromkeys(TESTER_WORDS, _tester),
 }
 
 RUN_FORMATS = tuple(_READERS)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from features.errors import InvalidInput, UnreadableFile
-from features.readers.by_format import RUN_FORMATS, OpenFiles, read_run
+from features.readers.by_format import RUN_FORMATS, TESTER_WORDS, OpenFiles, read_run
+from features.readers.tester_formats import TABLE_FORMATS
 from features.vocabulary import Provenance, RunKind
 
 ARRIVED = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
@@ -63,10 +64,10 @@ def test_an_unknown_format_is_refused_and_the_known_ones_are_listed(two_batterie
     with pytest.raises(InvalidInput) as caught:
         read_run(kind=RunKind.PULSE_TEST, run_format="xlsx", path=two_batteries, available_at=ARRIVED)
 
-    assert "format: must be one of timeseries, step_table, spectrum, telemetry, nebula, bms (got 'xlsx')" in str(
-        caught.value
-    )
-    assert RUN_FORMATS == ("timeseries", "step_table", "spectrum", "telemetry", "nebula", "bms")
+    words = ", ".join(RUN_FORMATS)
+    assert f"format: must be one of {words} (got 'xlsx')" in str(caught.value)
+    assert RUN_FORMATS[:7] == ("timeseries", "step_table", "spectrum", "telemetry", "nebula", "bms", "gbt32960")
+    assert set(RUN_FORMATS[7:]) == set(TESTER_WORDS) == set(TABLE_FORMATS)
 
 
 def test_a_format_that_does_not_fit_the_kind_is_refused(two_batteries: Path):
