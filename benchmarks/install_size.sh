@@ -6,7 +6,7 @@ root="$(cd "$(dirname "$0")/.." && pwd)"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 "${PYTHON:-python3}" -m venv "$work/base"
-"$work/base/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" "$root"
+"$work/base/bin/python" -m pip install --quiet --quiet --disable-pip-version-check -c "$root/constraints.txt" "$root"
 cd "$work"
 echo "packages: $("$work/base/bin/python" -m pip list --format=freeze --disable-pip-version-check | wc -l)"
 echo "size:     $(du -sm "$work/base" | cut -f1) MB"
