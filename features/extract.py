@@ -41,6 +41,9 @@ _DECISIVE: Mapping[Method, str] = {
 _WORST: Mapping[str, Callable[[list[float]], float]] = {"insulation_ohm_per_volt": min, "highest_alarm_level": max}
 _DISCHARGED = ("discharged_capacity_ah", "discharged_capacity_uncertainty_ah")
 
+_ABOUT_THE_TEST = ("pulse.", "capacity_test.")
+"""How a bench test was done; a later test of the kind was done anew."""
+
 VOIDS_A_DISCHARGE = frozenset({"quality.current_gap", "quality.clock_jump"})
 """Faults of the record after which the charge counted over it cannot be trusted."""
 
@@ -110,8 +113,12 @@ def _latest_first(history: BatteryHistory, kind: RunKind) -> list[MeasurementRun
     return sorted(runs, key=lambda run: run.started_at)[::-1]
 
 
+def _latest_of_each(tried: list[_Candidate]) -> list[_Candidate]:
+    return [each for index, each in enumerate(tried) if index == 0 or tried[index - 1].method is not each.method]
+
+
 def _chosen(tried: list[_Candidate]) -> _Candidate | None:
-    latest = [each for index, each in enumerate(tried) if index == 0 or tried[index - 1].method is not each.method]
+    latest = _latest_of_each(tried)
     return next((each for each in latest if each.usable), latest[0] if latest else None)
 
 
@@ -154,8 +161,15 @@ _FEATURES: Mapping[Method, Callable[[MeasurementRun, BatteryIdentity], Measured]
 
 
 def _all_findings(chosen: _Candidate | None, tried: list[_Candidate]) -> tuple[Finding, ...]:
+    """Findings of the chosen run first; of a superseded run all that is about the battery, not about that test."""
+    latest = {id(each) for each in _latest_of_each(tried)}
     ordered = [each for each in tried if each is chosen] + [each for each in tried if each is not chosen]
-    return tuple(finding for each in ordered for finding in each.findings)
+    return tuple(
+        finding
+        for each in ordered
+        for finding in each.findings
+        if id(each) in latest or finding.disqualifies or not finding.code.startswith(_ABOUT_THE_TEST)
+    )
 
 
 def _digest(chosen: _Candidate | None) -> str:

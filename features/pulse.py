@@ -280,7 +280,7 @@ def apparent_time_constant_second(
 
     Notes
     -----
-    First-order equivalent circuit, Plett, *Battery Management Systems* vol. 1 (2015), ch. 2. The
+    First-order equivalent circuit (one resistor and capacitor in series with a resistance). The
     ratio is held within 0.002…0.998, since a few tenths of a millivolt decide it outside. The
     shift of the open-circuit voltage by the charge moved is part of the excess, so the value is
     *apparent*: comparable between batteries tested alike, not a material constant.
@@ -398,9 +398,10 @@ def pulse_feature_matrix(slots: PulseSlots) -> FloatArray:
     log_pulse_width                 log10 of the median pulse width in seconds     1
     ==============================  =============================================  =========
 
-    Instantaneous and delayed parts of the response: IEC 62660-1:2018, 7.4 (power, pulse method)
-    and Zheng et al., *J. Power Sources* 2016 (equivalent circuit). A resistance sampled 0.1 s after
-    the edge already holds charge transfer, so "instantaneous" means the tester's first sample.
+    Definitions of our own on the turning points of the public tables (terencetaothucb,
+    Pulse-Voltage-Response-Generation @92aeb9b8), read as the response of an equivalent circuit. A
+    resistance sampled 0.1 s after the edge already holds charge transfer, so "instantaneous" means
+    the tester's first sample.
 
     Examples
     --------

@@ -105,6 +105,14 @@ def test_a_fault_an_earlier_vehicle_record_reported_is_not_forgotten() -> None:
     assert "field_telemetry.alarm" in codes(vector)
 
 
+def test_how_a_superseded_test_was_done_is_no_finding_on_the_battery() -> None:
+    hot = {**CELL.pulse_train().columns, "surface_temperature_celsius": np.full(21, 45.0)}
+    early = CELL.run(RunKind.PULSE_TEST, CanonicalTable(TableFormat.STEP_TABLE, hot))
+    late = a_pulse(started_at=STARTED_AT + timedelta(days=7))
+    assert "pulse.temperature_off_reference" in codes(extract(CELL.history(early), LATER))
+    assert "pulse.temperature_off_reference" not in codes(extract(CELL.history(early, late), LATER))
+
+
 def test_a_voltage_that_stood_still_during_the_discharge_voids_the_capacity() -> None:
     record = CELL.capacity_record()
     columns = columns_of(record)
