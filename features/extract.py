@@ -3,9 +3,10 @@
     history -> as_available_at(moment) -> the best run's features -> FeatureVector
 
 A full capacity test outranks a pulse test, a pulse test the vehicle's record; among runs of one
-kind the latest counts. What all other runs noticed still travels along as findings, and the worst
-insulation and alarm of any run counts, so that a fault the vehicle once reported holds a battery
-whose capacity was measured on the bench.
+kind the latest counts. The best method that could be measured leads, the usable features of the
+others follow (`FeatureVector.further`), so that their estimates can be compared. What all other
+runs noticed still travels along as findings, and the worst insulation and alarm of any run counts,
+so that a fault the vehicle once reported holds a battery whose capacity was measured on the bench.
 """
 
 import math
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from features.capacity_test import capacity_test_features
-from features.feature_set import FEATURE_SETS, FeatureVector, Method
+from features.feature_set import FEATURE_SETS, FeatureVector, Method, MethodFeatures
 from features.field_telemetry import field_telemetry_features
 from features.findings import Finding
 from features.identity_findings import code_findings
@@ -26,6 +27,7 @@ from features.vocabulary import Provenance, RunKind
 
 RANKED_METHODS: tuple[tuple[RunKind, Method], ...] = (
     (RunKind.CAPACITY_TEST, Method.CAPACITY_TEST),
+    (RunKind.PULSE_TEST, Method.TWO_PULSE_TRAINS),
     (RunKind.PULSE_TEST, Method.PULSE_TEST),
     (RunKind.PARTIAL_CHARGE, Method.PARTIAL_CHARGE),
     (RunKind.IMPEDANCE, Method.IMPEDANCE),
@@ -68,6 +70,10 @@ class _Candidate:
         decisive = _DECISIVE.get(self.method)
         return decisive is not None and not math.isnan(self.values[decisive])
 
+    @property
+    def features(self) -> MethodFeatures:
+        return MethodFeatures(self.method, _digest(self), self.values, self.run.source.provenance)
+
 
 def extract(history: BatteryHistory, as_of: datetime) -> FeatureVector:
     """Features of a battery as it could be known at a moment.
@@ -91,7 +97,10 @@ def extract(history: BatteryHistory, as_of: datetime) -> FeatureVector:
     """
     known = history.as_available_at(as_of)
     tried = [
-        _measured(method, run, known.identity) for kind, method in RANKED_METHODS for run in _latest_first(known, kind)
+        _measured(method, run, known.identity)
+        for kind, method in RANKED_METHODS
+        if method in _FEATURES or kind.value == method.value
+        for run in _latest_first(known, kind)
     ]
     chosen = _chosen(tried)
     findings = (*code_findings(known.identity), *_all_findings(chosen, tried))
@@ -104,6 +113,7 @@ def extract(history: BatteryHistory, as_of: datetime) -> FeatureVector:
         findings=findings,
         source_digests=tuple(sorted({each.run.source.sha256 for each in tried})),
         provenance=chosen.run.source.provenance if chosen else Provenance.BENCH_MEASURED,
+        further=tuple(each.features for each in _latest_of_each(tried) if each is not chosen and each.usable),
     )
 
 
@@ -125,6 +135,8 @@ def _chosen(tried: list[_Candidate]) -> _Candidate | None:
 def _measured(method: Method, run: MeasurementRun, identity: BatteryIdentity) -> _Candidate:
     compute = _FEATURES.get(method)
     values, findings = compute(run, identity) if compute else ({}, ())
+    if method.value != run.kind.value:  # a further method of the run: what the run itself shows is told once
+        return _Candidate(method, run, values, findings)
     noticed = (*run.findings, *table_findings(run, identity), *findings)
     if method is Method.CAPACITY_TEST and any(_voids_a_discharge(each) for each in noticed):
         values = {**values, **dict.fromkeys(_DISCHARGED, math.nan)}

@@ -27,6 +27,7 @@ class Method(StrEnum):
     """How remaining capacity is known."""
 
     CAPACITY_TEST = "capacity_test"
+    TWO_PULSE_TRAINS = "two_pulse_trains"
     PULSE_TEST = "pulse_test"
     PARTIAL_CHARGE = "partial_charge"
     IMPEDANCE = "impedance"
@@ -76,6 +77,37 @@ FEATURE_SETS: Mapping[Method, FeatureSet] = {
 
 
 @dataclass(frozen=True)
+class MethodFeatures:
+    """The features of one method.
+
+    Attributes
+    ----------
+    method : Method
+        Which method's features these are.
+    feature_set_digest : str
+        Digest of the feature set; empty for a method this release computes no features of.
+    values : mapping of str to float
+        Feature values in the set's order; NaN = not measurable from what was given.
+    provenance : Provenance
+        Who vouches for the run they come from.
+    """
+
+    method: Method
+    feature_set_digest: str
+    values: Mapping[str, float]
+    provenance: Provenance = Provenance.BENCH_MEASURED
+
+    def __post_init__(self) -> None:
+        infinite = [name for name, value in self.values.items() if math.isinf(value)]
+        if infinite:
+            raise ValueError(f"Features of {self.method.value} are infinite: {', '.join(infinite)}.")
+
+    def array(self) -> FloatArray:
+        """Values in order, shape (number of features,)."""
+        return np.fromiter(self.values.values(), dtype=np.float64, count=len(self.values))
+
+
+@dataclass(frozen=True)
 class FeatureVector:
     """The features of one battery at one moment; the only thing a model sees.
 
@@ -97,6 +129,8 @@ class FeatureVector:
         SHA-256 of every source the features rest on.
     provenance : Provenance
         Who vouches for the run the method's features come from.
+    further : tuple of MethodFeatures
+        Usable features of the other methods, best evidence first.
     """
 
     battery_id: str
@@ -107,11 +141,23 @@ class FeatureVector:
     findings: tuple[Finding, ...] = ()
     source_digests: tuple[str, ...] = ()
     provenance: Provenance = Provenance.BENCH_MEASURED
+    further: tuple[MethodFeatures, ...] = ()
 
     def __post_init__(self) -> None:
         if any(math.isinf(value) for value in self.values.values()):
             infinite = [name for name, value in self.values.items() if math.isinf(value)]
             raise ValueError(f"Features of {self.battery_id} are infinite: {', '.join(infinite)}.")
+
+    @property
+    def measured(self) -> tuple[MethodFeatures, ...]:
+        """Features of every method that could be measured, best evidence first; empty without any."""
+        if self.method is None:
+            return ()
+        return (MethodFeatures(self.method, self.feature_set_digest, self.values, self.provenance), *self.further)
+
+    def of(self, method: Method) -> MethodFeatures | None:
+        """Features of one method, if it could be measured."""
+        return next((each for each in self.measured if each.method is method), None)
 
     def array(self) -> FloatArray:
         """Values in order, shape (number of features,)."""

@@ -12,13 +12,15 @@ from features.findings import Finding, Message, Severity
 from features.measurement import BatteryIdentity
 from models.decision import AbstentionCode
 
-_METHOD_WORDS: Mapping[Method, Message] = {
+METHOD_WORDS: Mapping[Method, Message] = {
     Method.CAPACITY_TEST: Message("capacity test", "容量测试"),
+    Method.TWO_PULSE_TRAINS: Message("pulse test with two trains", "双组脉冲测试"),
     Method.PULSE_TEST: Message("pulse test", "脉冲测试"),
     Method.PARTIAL_CHARGE: Message("partial charge", "部分充电"),
     Method.IMPEDANCE: Message("impedance spectrum", "阻抗谱"),
     Method.FIELD_TELEMETRY: Message("vehicle's record", "车辆数据"),
 }
+"""What a method is called in a sentence."""
 
 
 def insufficient_data(method: Method | None) -> Finding:
@@ -27,8 +29,8 @@ def insufficient_data(method: Method | None) -> Finding:
         message = Message("No usable measurement was given.", "没有可用的测量数据。")
     else:
         message = Message(
-            f"The {_METHOD_WORDS[method].en} holds too little to tell the capacity.",
-            f"{_METHOD_WORDS[method].zh}不足,无法判断容量。",
+            f"The {METHOD_WORDS[method].en} holds too little to tell the capacity.",
+            f"{METHOD_WORDS[method].zh}不足,无法判断容量。",
         )
     return Finding(AbstentionCode.INSUFFICIENT_DATA.value, Severity.CAUTION, message)
 
@@ -36,19 +38,21 @@ def insufficient_data(method: Method | None) -> Finding:
 def not_calibrated(method: Method) -> Finding:
     """Abstention: no estimator calibrated on batteries of known capacity exists for this method."""
     message = Message(
-        f"No estimator is calibrated for a {_METHOD_WORDS[method].en}; its numbers may not grade a battery.",
-        f"{_METHOD_WORDS[method].zh}尚无经校准的估计器,不能用于评级。",
+        f"No estimator is calibrated for a {METHOD_WORDS[method].en}; its numbers may not grade a battery.",
+        f"{METHOD_WORDS[method].zh}尚无经校准的估计器,不能用于评级。",
     )
     return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, {"method": method.value})
 
 
-def type_not_calibrated(type_key: str) -> Finding:
-    """Abstention: the type trained the models, but no battery of it ever calibrated the interval on a visit."""
+def type_not_calibrated(type_key: str, method: Method) -> Finding:
+    """Abstention: no battery of the type calibrated this method."""
+    words = METHOD_WORDS[method]
     message = Message(
-        f"No station visit of type {type_key} calibrated the interval; its estimate may not grade a battery.",
-        f"{type_key} 类型没有到站实测样本用于校准区间,其估计不能用于评级。",
+        f"No battery of type {type_key} calibrated the {words.en}; its estimate may not grade a battery.",
+        f"{type_key} 类型没有用于校准{words.zh}的样本,其估计不能用于评级。",
     )
-    return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, {"declared_type": type_key})
+    evidence = {"declared_type": type_key, "method": method.value}
+    return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, evidence)
 
 
 def unknown_type(identity: BatteryIdentity) -> Finding:
@@ -79,7 +83,10 @@ def above_rated(state_of_health_fraction: float) -> Finding:
     return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)
 
 
-UNCALIBRATED = frozenset({"pulse.temperature_off_reference"})
+UNCALIBRATED: Mapping[Method, frozenset[str]] = {
+    Method.PULSE_TEST: frozenset({"pulse.temperature_off_reference"}),
+    Method.TWO_PULSE_TRAINS: frozenset({"pulse.temperature_off_reference"}),
+}
 """Findings on a test that was not done as the calibrating tests were: a warm worn cell looks healthy."""
 
 
@@ -113,4 +120,14 @@ def outside_known_range(type_key: str, distance: float, pulse_width_second: floa
     }
     if pulse_width_second is not None:
         evidence["pulse_width_second"] = pulse_width_second
+    return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)
+
+
+def other_rate(rate_c: float, lowest: float, highest: float) -> Finding:
+    """Abstention: a capacity of another definition; a slow discharge gives more than the cuts mean."""
+    message = Message(
+        f"The capacity was discharged at {rate_c:.2f} C; the cuts are for {lowest:g} to {highest:g} C.",
+        f"放电倍率 {rate_c:.2f} C,本策略门槛适用于 {lowest:g} 至 {highest:g} C。",
+    )
+    evidence = {"discharge_rate_c": rate_c, "lowest_rate_c": lowest, "highest_rate_c": highest}
     return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from features.feature_set import Method
+from features.feature_set import Method, MethodFeatures
 from features.findings import Finding
 from models.applicability import (
     HIGHEST_PLAUSIBLE_FRACTION,
@@ -17,6 +17,7 @@ from models.applicability import (
     above_rated,
     insufficient_data,
     not_calibrated,
+    other_rate,
     outside_calibrated_conditions,
     outside_known_range,
     type_not_calibrated,
@@ -25,53 +26,66 @@ from models.applicability import (
 from models.bundle import Bundle
 from models.capacity import DIRECT_COVERAGE_FRACTION, DirectCapacity, Prediction, TrainedEstimator
 from models.decision import Assessment, CapacityEstimate, GradingCase, cut_key
+from models.fusion import fused
 from models.manifest import KnownType
+from models.terms import CapacityTestTerms, GradingTerms
 
 _WINDOW_DEFINITION = "charge moved per reported state of charge while charging"
 
 
-def assess(
-    case: GradingCase, bundle: Bundle, cuts: Sequence[float], capacity_test_relative_uncertainty: float
-) -> Assessment:
+def assess(case: GradingCase, bundle: Bundle, terms: GradingTerms) -> Assessment:
     """Estimate of a case with the reasons why it may not be used.
 
     Parameters
     ----------
     case : GradingCase
-        Battery, inspection, features.
+        Battery, inspection, features of every method that could be measured.
     bundle : Bundle
         Trained models.
-    cuts : sequence of float
-        Cuts of the policy, in state of health.
-    capacity_test_relative_uncertainty : float
-        Relative standard uncertainty of a direct capacity test, from the policy.
+    terms : GradingTerms
+        Cuts of the policy, and when a direct capacity test speaks about them.
 
     Returns
     -------
     Assessment
+        Of the best evidence (`models.fusion`).
     """
     known = bundle.known_type(case.identity)
-    method = case.vector.method
-    if method is Method.CAPACITY_TEST:
-        return _capacity_test(case, cuts, capacity_test_relative_uncertainty, known is not None)
-    if method is Method.FIELD_TELEMETRY:
-        return _charge_window(case, cuts, known is not None)
-    if method is None:
+    measured = case.vector.measured
+    if not measured:
         return Assessment(None, (insufficient_data(None),), known is not None)
-    return _trained(case, method, bundle, known, cuts)
+    return fused([_of_method(case, features, bundle, known, terms) for features in measured])
 
 
-def _capacity_test(case: GradingCase, cuts: Sequence[float], relative: float, known_type: bool) -> Assessment:
-    values = case.vector.values
+def _of_method(
+    case: GradingCase, features: MethodFeatures, bundle: Bundle, known: KnownType | None, terms: GradingTerms
+) -> Assessment:
+    if features.method is Method.CAPACITY_TEST:
+        return _capacity_test(case, features, terms, known is not None)
+    if features.method is Method.FIELD_TELEMETRY:
+        return _charge_window(case, features, terms.cuts, known is not None)
+    return _trained(case, features, bundle, known, terms.cuts)
+
+
+def _capacity_test(case: GradingCase, features: MethodFeatures, terms: GradingTerms, known_type: bool) -> Assessment:
+    values, agreed = features.values, terms.capacity_test
     capacity_ah = values["discharged_capacity_ah"]
     if math.isnan(capacity_ah):
         return Assessment(None, (insufficient_data(Method.CAPACITY_TEST),), known_type)
-    uncertainty_ah = math.hypot(relative * capacity_ah, values["discharged_capacity_uncertainty_ah"])
+    uncertainty_ah = math.hypot(
+        agreed.relative_standard_uncertainty * capacity_ah, values["discharged_capacity_uncertainty_ah"]
+    )
     definition = _discharge_definition(values["discharge_rate_c"], values["surface_temperature_celsius"])
-    estimate = _direct(case, Method.CAPACITY_TEST, DirectCapacity(capacity_ah, uncertainty_ah), definition, cuts)
-    health = estimate.state_of_health_fraction
-    doubts = (above_rated(health),) if health > HIGHEST_PLAUSIBLE_FRACTION else ()
+    estimate = _direct(case, features, DirectCapacity(capacity_ah, uncertainty_ah), definition, terms.cuts)
+    doubts = tuple(_capacity_doubts(estimate, values["discharge_rate_c"], agreed))
     return Assessment(estimate, doubts, known_type)
+
+
+def _capacity_doubts(estimate: CapacityEstimate, rate_c: float, agreed: CapacityTestTerms) -> Iterator[Finding]:
+    if estimate.state_of_health_fraction > HIGHEST_PLAUSIBLE_FRACTION:
+        yield above_rated(estimate.state_of_health_fraction)
+    if not agreed.lowest_rate_c <= rate_c <= agreed.highest_rate_c:
+        yield other_rate(rate_c, agreed.lowest_rate_c, agreed.highest_rate_c)
 
 
 def _discharge_definition(rate_c: float, temperature_celsius: float) -> str:
@@ -79,23 +93,22 @@ def _discharge_definition(rate_c: float, temperature_celsius: float) -> str:
     return f"{rate_c:.2f}C discharge from full to cut-off, {at}"
 
 
-def _charge_window(case: GradingCase, cuts: Sequence[float], known_type: bool) -> Assessment:
-    values = case.vector.values
-    capacity_ah = values["window_capacity_ah"]
+def _charge_window(case: GradingCase, features: MethodFeatures, cuts: Sequence[float], known_type: bool) -> Assessment:
+    capacity_ah = features.values["window_capacity_ah"]
     if math.isnan(capacity_ah):
         return Assessment(None, (insufficient_data(Method.FIELD_TELEMETRY),), known_type)
-    measured = DirectCapacity(capacity_ah, values["window_capacity_uncertainty_ah"])
-    estimate = _direct(case, Method.FIELD_TELEMETRY, measured, _WINDOW_DEFINITION, cuts)
+    measured = DirectCapacity(capacity_ah, features.values["window_capacity_uncertainty_ah"])
+    estimate = _direct(case, features, measured, _WINDOW_DEFINITION, cuts)
     return Assessment(estimate, (not_calibrated(Method.FIELD_TELEMETRY),), known_type)
 
 
 def _direct(
-    case: GradingCase, method: Method, measured: DirectCapacity, definition: str, cuts: Sequence[float]
+    case: GradingCase, features: MethodFeatures, measured: DirectCapacity, definition: str, cuts: Sequence[float]
 ) -> CapacityEstimate:
     lower_ah, upper_ah = measured.bounds()
     rated_ah = case.identity.rated_capacity_ah
     return CapacityEstimate(
-        method=method,
+        method=features.method,
         remaining_capacity_ah=measured.capacity_ah,
         lower_ah=lower_ah,
         upper_ah=upper_ah,
@@ -103,64 +116,68 @@ def _direct(
         rated_capacity_ah=rated_ah,
         capacity_definition=definition,
         probability_below_cut=measured.probability_below(cuts, rated_ah),
-        calibrated=method is not Method.FIELD_TELEMETRY,
-        provenance=case.vector.provenance,
+        calibrated=features.method is not Method.FIELD_TELEMETRY,
+        provenance=features.provenance,
     )
 
 
 def _trained(
-    case: GradingCase, method: Method, bundle: Bundle, known: KnownType | None, cuts: Sequence[float]
+    case: GradingCase, features: MethodFeatures, bundle: Bundle, known: KnownType | None, cuts: Sequence[float]
 ) -> Assessment:
-    estimator = bundle.estimators.get(method)
+    estimator = bundle.estimators.get(features.method)
     if estimator is None:
-        return Assessment(None, (not_calibrated(method),), known is not None)
-    reasons = _reasons_before(case, method, estimator, known)
+        return Assessment(None, (not_calibrated(features.method),), known is not None)
+    reasons = _reasons_before(case, features, estimator, known)
     if known is None or reasons:
         return Assessment(None, reasons, known is not None)
-    matrix = case.vector.array()[np.newaxis, :]
-    prediction = estimator.predict(matrix, tuple(case.vector.values), known.key, cuts)
+    prediction = estimator.predict(features.array()[np.newaxis, :], tuple(features.values), known.key, cuts)
     distance = float(prediction.distance[0])
     if not math.isfinite(distance):
-        return Assessment(None, (insufficient_data(method),), True)
-    doubts = tuple(_doubts(case, known, distance))
-    return Assessment(_estimate(case, method, bundle, prediction, cuts, calibrated=not doubts), doubts, True)
+        return Assessment(None, (insufficient_data(features.method),), True)
+    doubts = tuple(_doubts(case, features, known, distance))
+    return Assessment(_estimate(case, features, bundle, prediction, cuts, calibrated=not doubts), doubts, True)
 
 
-def _doubts(case: GradingCase, known: KnownType, distance: float) -> Iterator[Finding]:
-    if known.visit_count == 0:
-        yield type_not_calibrated(known.key)
-    yield from (outside_calibrated_conditions(each) for each in case.vector.findings if each.code in UNCALIBRATED)
+def _doubts(case: GradingCase, features: MethodFeatures, known: KnownType, distance: float) -> Iterator[Finding]:
+    method = features.method
+    if known.calibration_batteries[method] == 0:
+        yield type_not_calibrated(known.key, method)
+    uncalibrated = UNCALIBRATED.get(method, frozenset())
+    yield from (outside_calibrated_conditions(each) for each in case.vector.findings if each.code in uncalibrated)
     if distance > 1.0:
-        width = case.vector.values.get("log_pulse_width")
+        width = features.values.get("log_pulse_width")
         yield outside_known_range(known.key, distance, None if width is None else 10.0**width)
 
 
 def _reasons_before(
-    case: GradingCase, method: Method, estimator: TrainedEstimator, known: KnownType | None
+    case: GradingCase, features: MethodFeatures, estimator: TrainedEstimator, known: KnownType | None
 ) -> tuple[Finding, ...]:
-    insufficient = () if estimator.sufficient(case.vector.values) else (insufficient_data(method),)
-    unknown = () if known is not None else (unknown_type(case.identity),)
-    return (*insufficient, *unknown)
+    method = features.method
+    insufficient = () if estimator.sufficient(features.values) else (insufficient_data(method),)
+    if known is None:
+        return (*insufficient, unknown_type(case.identity))
+    untrained = () if method in known.calibration_batteries else (type_not_calibrated(known.key, method),)
+    return (*insufficient, *untrained)
 
 
 def _estimate(
     case: GradingCase,
-    method: Method,
+    features: MethodFeatures,
     bundle: Bundle,
     prediction: Prediction,
     cuts: Sequence[float],
     *,
     calibrated: bool,
 ) -> CapacityEstimate:
-    described = bundle.manifest.calibrated(method)
+    described = bundle.manifest.calibrated(features.method)
     if described is None:
         raise ValueError(
-            f"Bundle {bundle.manifest.name} has an estimator for {method.value} its manifest does not name."
+            f"Bundle {bundle.manifest.name} has an estimator for {features.method.value} its manifest does not name."
         )
     rated_ah = case.identity.rated_capacity_ah
     probabilities = prediction.probability_below[0]
     return CapacityEstimate(
-        method=method,
+        method=features.method,
         remaining_capacity_ah=float(prediction.point[0]) * rated_ah,
         lower_ah=float(prediction.lower[0]) * rated_ah,
         upper_ah=float(prediction.upper[0]) * rated_ah,
@@ -169,5 +186,5 @@ def _estimate(
         capacity_definition=described.capacity_definition,
         probability_below_cut={cut_key(cut): float(p) for cut, p in zip(cuts, probabilities, strict=True)},
         calibrated=calibrated,
-        provenance=case.vector.provenance,
+        provenance=features.provenance,
     )

@@ -24,6 +24,7 @@ class AbstentionCode(StrEnum):
     UNKNOWN_TYPE = "UNKNOWN_TYPE"
     OUTSIDE_KNOWN_RANGE = "OUTSIDE_KNOWN_RANGE"
     INSULATION_NOT_MEASURED = "INSULATION_NOT_MEASURED"
+    METHODS_DISAGREE = "METHODS_DISAGREE"
     UNDECIDED_AT_CUT = "UNDECIDED_AT_CUT"
 
 
@@ -146,11 +147,19 @@ class Assessment:
         Their codes are `AbstentionCode` values.
     known_type : bool
         Whether the declared type is one the bundle was trained on.
+    notes : tuple of Finding
+        What else is worth telling: which method decided, what the others say.
     """
 
     estimate: CapacityEstimate | None
     abstentions: tuple[Finding, ...] = ()
     known_type: bool = False
+    notes: tuple[Finding, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether the estimate may grade."""
+        return self.estimate is not None and self.estimate.calibrated and not self.abstentions
 
 
 @dataclass(frozen=True, slots=True)

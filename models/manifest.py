@@ -38,8 +38,8 @@ class KnownType(_Record):
         As on the plate. [Ah]
     cell_count : int
         Physical cells in training.
-    visit_count : int
-        Batteries of this type that calibrate the interval.
+    calibration_batteries : mapping of Method to int
+        Methods trained for this type, and the batteries of it that calibrate each; 0 where none does.
     """
 
     key: str
@@ -48,7 +48,7 @@ class KnownType(_Record):
     rated_capacity_ah: Annotated[float, Field(gt=0.0)]
     type_designation: str | None = None
     cell_count: int
-    visit_count: int
+    calibration_batteries: dict[Method, Annotated[int, Field(ge=0)]]
 
     def is_type_of(self, identity: BatteryIdentity) -> bool:
         """Whether a battery is declared as this type: level, chemistry, rated capacity within 1 %, designation."""

@@ -30,6 +30,7 @@ from models.decision import (
     cut_key,
 )
 from models.gates import Gates
+from models.terms import CapacityTestTerms, GradingTerms
 
 FORBIDDEN_USES = frozenset({"e_bicycle", "e_moped", "e_scooter"})
 """Uses no policy may offer: industry conditions for cascade use, 2024 (read in a secondary source)."""
@@ -102,10 +103,8 @@ class Policy:
         What a spanned cut between two grades means.
     maximum_probability_below_cut : float
         A cut is cleared only if P(state of health < cut) is at most this.
-    capacity_test_relative_uncertainty : float
-        Relative standard uncertainty of a direct capacity test.
-    capacity_test_rate_c : tuple of float
-        Lowest and highest discharge rate whose capacity the cuts may judge. [1/h]
+    capacity_test : CapacityTestTerms
+        When a directly measured capacity may be compared with the cuts, and how sure it is.
     bms_reported_ceiling : str
         Best grade for evidence that rests on BMS-reported numbers only.
     gates : Gates
@@ -127,8 +126,7 @@ class Policy:
     recycle_below_fraction: float
     when_uncertain: WhenUncertain
     maximum_probability_below_cut: float
-    capacity_test_relative_uncertainty: float
-    capacity_test_rate_c: tuple[float, float]
+    capacity_test: CapacityTestTerms
     bms_reported_ceiling: str
     gates: Gates
     offered_tests: tuple[OfferedTest, ...]
@@ -146,6 +144,11 @@ class Policy:
     def cuts(self) -> tuple[float, ...]:
         """Minimum state of health of every grade, highest first."""
         return tuple(band.minimum_fraction for band in self.bands)
+
+    @property
+    def terms(self) -> GradingTerms:
+        """What an assessment needs to know."""
+        return GradingTerms(self.cuts, self.capacity_test)
 
     def decide(self, case: GradingCase, assessment: Assessment, bundle_sha256: str) -> GradingDecision:
         """Decide what happens to a battery.
@@ -183,19 +186,10 @@ class Policy:
         return _Verdict(Outcome.HOLD, closed) if closed else None
 
     def _abstained(self, case: GradingCase, assessment: Assessment) -> "_Verdict | None":
-        missing = (*self.gates.unmeasured(case), *assessment.abstentions, *self._other_capacity(case, assessment))
+        missing = (*self.gates.unmeasured(case), *assessment.abstentions)
         if not missing and assessment.estimate is None:
             missing = (_insufficient(),)
         return _Verdict(Outcome.RETEST, missing) if missing else None
-
-    def _other_capacity(self, case: GradingCase, assessment: Assessment) -> Iterator[Finding]:
-        """Abstention for a capacity of another definition: a slow discharge gives more than the cuts mean."""
-        if case.vector.method is not Method.CAPACITY_TEST or assessment.estimate is None:
-            return
-        lowest, highest = self.capacity_test_rate_c
-        rate = case.vector.values["discharge_rate_c"]
-        if not lowest <= rate <= highest:
-            yield _other_rate(rate, lowest, highest)
 
     def _graded(self, case: GradingCase, assessment: Assessment) -> "_Verdict":
         estimate = assessment.estimate
@@ -231,7 +225,7 @@ class Policy:
     def _others(self, case: GradingCase, assessment: Assessment, said: Iterable[Finding]) -> list[Finding]:
         """Findings that did not decide, the serious ones first."""
         told = {finding.code for finding in said}
-        noticed = (*assessment.abstentions, *case.vector.findings, *self.gates.unseen(case))
+        noticed = (*assessment.abstentions, *assessment.notes, *case.vector.findings, *self.gates.unseen(case))
         serious = list(reversed(Severity))
         return sorted(
             (each for each in noticed if each.code not in told), key=lambda each: serious.index(each.severity)
@@ -299,15 +293,6 @@ def _ceiling(grade: str) -> Finding:
         f"容量仅依据 BMS 上报数据,按策略最高评为 {grade} 级。",
     )
     return Finding("PROVENANCE_CEILING", Severity.CAUTION, message, {"ceiling_grade": grade})
-
-
-def _other_rate(rate_c: float, lowest: float, highest: float) -> Finding:
-    message = Message(
-        f"The capacity was discharged at {rate_c:.2f} C; the cuts are for {lowest:g} to {highest:g} C.",
-        f"放电倍率 {rate_c:.2f} C,本策略门槛适用于 {lowest:g} 至 {highest:g} C。",
-    )
-    evidence = {"discharge_rate_c": rate_c, "lowest_rate_c": lowest, "highest_rate_c": highest}
-    return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)
 
 
 def _insufficient() -> Finding:

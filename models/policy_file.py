@@ -21,6 +21,7 @@ from features.vocabulary import Level
 from models.decision import AbstentionCode, NextTest, PolicyStamp
 from models.gates import GateName, Gates
 from models.policy import GradeBand, OfferedTest, Policy, WhenUncertain
+from models.terms import CapacityTestTerms
 
 SHIPPED_POLICY = Path(__file__).parent / "policies" / "example-2026-11.toml"
 
@@ -157,10 +158,10 @@ def _policy(written: _PolicyFile, sha256: str) -> Policy:
         recycle_below_fraction=written.decision.recycle_below_state_of_health_fraction,
         when_uncertain=written.decision.when_uncertain,
         maximum_probability_below_cut=written.decision.maximum_probability_below_cut,
-        capacity_test_relative_uncertainty=written.capacity_test.relative_standard_uncertainty_fraction,
-        capacity_test_rate_c=(
-            written.capacity_test.lowest_discharge_rate_c,
-            written.capacity_test.highest_discharge_rate_c,
+        capacity_test=CapacityTestTerms(
+            relative_standard_uncertainty=written.capacity_test.relative_standard_uncertainty_fraction,
+            lowest_rate_c=written.capacity_test.lowest_discharge_rate_c,
+            highest_rate_c=written.capacity_test.highest_discharge_rate_c,
         ),
         bms_reported_ceiling=written.provenance.bms_reported_ceiling,
         gates=_gates(written.gates),

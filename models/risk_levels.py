@@ -1,9 +1,10 @@
-"""What a policy is willing to risk at a cut: two shares and a confidence.
+"""What a policy is willing to risk at a cut, and over which batteries it wants that promised.
 
 Apart from the certificate, so that a policy can state its levels without knowing how they are met.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from features.errors import InvalidInput, Problem
 
@@ -41,3 +42,40 @@ class RiskLevels:
         if problems:
             message = "These risk levels are no risk levels. Nothing was certified."
             raise InvalidInput(message, problems, code="RISK_LEVELS_NOT_SOUND")
+
+
+class CalibrateBy(StrEnum):
+    """Over which batteries a certificate reaches."""
+
+    MIX = "mix"
+    TYPE = "type"
+
+
+class WhenNotCertifiable(StrEnum):
+    """What happens when the calibration batteries cannot support the promise."""
+
+    REFUSE = "refuse"
+    RETEST = "retest"
+
+
+@dataclass(frozen=True, slots=True)
+class RiskRule:
+    """How a policy wants its cuts certified.
+
+    Attributes
+    ----------
+    levels : RiskLevels
+        What is promised at every cut.
+    calibrate_by : CalibrateBy
+        ``mix``: one certificate for all types together; ``type``: one for every type with enough
+        batteries, one for the others together.
+    when_not_certifiable : WhenNotCertifiable
+        ``refuse``: bundle and policy do not start together; ``retest``: the method then grades nothing.
+    least_batteries_per_type : int
+        A type with fewer calibration batteries is graded by nobody's certificate.
+    """
+
+    levels: RiskLevels
+    calibrate_by: CalibrateBy
+    when_not_certifiable: WhenNotCertifiable
+    least_batteries_per_type: int

@@ -156,7 +156,7 @@ class Grader:
 
     def decide(self, case: GradingCase) -> GradingDecision:
         """Decision for a case; pure, records nothing."""
-        assessment = assess(case, self.bundle, self.policy.cuts, self.policy.capacity_test_relative_uncertainty)
+        assessment = assess(case, self.bundle, self.policy.terms)
         return self.policy.decide(case, assessment, self.bundle.sha256)
 
     def replay(self, leaf: Leaf) -> Replay:

@@ -118,7 +118,7 @@ def _grid(rows: pd.DataFrame) -> GridFigures:
 
 
 def _unseen(plan: Plan, table: FeatureTable, held_out: HeldOut, policy: Policy, progress: Progress) -> dict[str, Share]:
-    needs = (policy.cuts, policy.capacity_test_relative_uncertainty)
+    needs = policy.terms
     shares = {}
     for key in plan.splits.unseen_type_keys:
         progress(f"without {key}")

@@ -4,7 +4,6 @@ The recipe is fitted again without any row of the type; the type's batteries are
 declared honestly, through the same assessment the service uses.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 from features.feature_set import FeatureVector, Method
@@ -12,6 +11,7 @@ from features.measurement import Inspection
 from models.assessment import assess
 from models.bundle import Bundle
 from models.decision import Assessment, GradingCase
+from models.terms import GradingTerms
 from training.assemble import bundle_manifest, calibrated_estimator
 from training.calibrate import calibrate
 from training.crossfit import HeldOut
@@ -22,10 +22,6 @@ from training.table import FEATURE_SET, FeatureTable
 
 _MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 """No feature and no decision depends on the day."""
-
-
-PolicyNeeds = tuple[Sequence[float], float]
-"""Cuts, and the relative standard uncertainty of a capacity test."""
 
 
 def cases(table: FeatureTable) -> list[GradingCase]:
@@ -47,7 +43,7 @@ def cases(table: FeatureTable) -> list[GradingCase]:
 
 
 def assessments_without_type(
-    plan: Plan, table: FeatureTable, held_out: HeldOut, type_key: str, policy_needs: PolicyNeeds
+    plan: Plan, table: FeatureTable, held_out: HeldOut, type_key: str, terms: GradingTerms
 ) -> list[tuple[GradingCase, Assessment]]:
     """Assessments of every counted row of a type by a bundle trained without it.
 
@@ -61,7 +57,7 @@ def assessments_without_type(
         Counted rows and the held-out facts of the other types, which calibrate.
     type_key : str
         Type to leave out.
-    policy_needs : PolicyNeeds
+    terms : GradingTerms
         What the assessment takes from the policy.
 
     Returns
@@ -73,4 +69,4 @@ def assessments_without_type(
     estimator = calibrated_estimator(fit_models(plan, others, supported_classifier_cuts(plan, others)), calibration)
     bundle = Bundle(bundle_manifest(plan, others, {}, date(2000, 1, 1)), {Method.PULSE_TEST: estimator})
     presented = cases(held_out.table.taken(held_out.table.type_keys == type_key))
-    return [(case, assess(case, bundle, *policy_needs)) for case in presented]
+    return [(case, assess(case, bundle, terms)) for case in presented]

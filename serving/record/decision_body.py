@@ -81,9 +81,14 @@ def case_from_body(body: Mapping[str, Any]) -> GradingCase:
     pydantic.ValidationError
         If the body was not written by `decision_body`.
     """
-    vector = dict(body["vector"])
-    vector["values"] = {name: math.nan if value is None else value for name, value in vector["values"].items()}
+    vector = _with_nan(body["vector"])
+    vector["further"] = [_with_nan(each) for each in vector["further"]]
     return _CASE.validate_python({"identity": body["battery"], "inspection": body["inspection"], "vector": vector})
+
+
+def _with_nan(features: Mapping[str, Any]) -> Json:
+    values = {name: math.nan if value is None else value for name, value in features["values"].items()}
+    return {**features, "values": values}
 
 
 def _run_body(run: MeasurementRun) -> Json:

@@ -109,7 +109,7 @@ def _vector(history: BatteryHistory) -> FeatureVector:
 def _decision(history: BatteryHistory, bundle: Bundle) -> GradingDecision:
     policy = load_policy(SHIPPED_POLICY)
     case = GradingCase(history.identity, history.inspection, _vector(history))
-    assessment = assess(case, bundle, policy.cuts, policy.capacity_test_relative_uncertainty)
+    assessment = assess(case, bundle, policy.terms)
     return policy.decide(case, assessment, bundle.sha256)
 
 

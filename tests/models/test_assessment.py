@@ -12,12 +12,13 @@ from features.vocabulary import Chemistry, RunKind, TableFormat
 from models.assessment import assess
 from models.bundle import REFERENCE_BUNDLE, Bundle, load_bundle
 from models.decision import GradingCase
+from models.terms import CapacityTestTerms, GradingTerms
 from tests.support.cases import CUTS, MOMENT, a_case, a_cell
 from tests.support.simulated_battery import SimulatedBattery
 
 BUNDLE = load_bundle(REFERENCE_BUNDLE)
 CELL = SimulatedBattery(35.0, 30.0, Chemistry.LFP)
-UNCERTAINTY = 0.01
+TERMS = GradingTerms(CUTS, CapacityTestTerms(0.01, 0.18, 1.2))
 
 
 def case_of(battery: SimulatedBattery, *runs: object) -> GradingCase:
@@ -26,7 +27,7 @@ def case_of(battery: SimulatedBattery, *runs: object) -> GradingCase:
 
 
 def assessed(case: GradingCase, bundle: Bundle = BUNDLE):
-    return assess(case, bundle, CUTS, UNCERTAINTY)
+    return assess(case, bundle, TERMS)
 
 
 def codes(case: GradingCase) -> list[str]:
@@ -92,9 +93,9 @@ def test_a_method_without_estimator_is_not_calibrated() -> None:
 
 
 def test_a_type_no_visit_calibrated_may_not_grade_but_is_estimated() -> None:
-    lab_aged = next(each for each in BUNDLE.manifest.known_types if each.visit_count == 0)
+    lab_aged = next(each for each in BUNDLE.manifest.known_types if each.calibration_batteries[Method.PULSE_TEST] == 0)
     unvisited = tuple(
-        each.model_copy(update={"visit_count": 0}) if each.key == "LFP35" else each
+        each.model_copy(update={"calibration_batteries": {Method.PULSE_TEST: 0}}) if each.key == "LFP35" else each
         for each in BUNDLE.manifest.known_types
     )
     bundle = replace(BUNDLE, manifest=BUNDLE.manifest.model_copy(update={"known_types": unvisited}))
@@ -130,6 +131,19 @@ def test_more_charge_than_the_plate_can_hold_puts_the_plate_in_doubt(capacity_ah
         discharged_capacity_ah=capacity_ah,
         discharged_capacity_uncertainty_ah=0.1,
         discharge_rate_c=1.0,
+    )
+    assert codes(case) == doubted
+
+
+@pytest.mark.parametrize(
+    ("rate", "doubted"), [(0.1, ["OUTSIDE_KNOWN_RANGE"]), (0.2, []), (1.0, []), (1.3, ["OUTSIDE_KNOWN_RANGE"])]
+)
+def test_a_capacity_of_another_rate_is_not_judged_by_these_cuts(rate: float, doubted: list[str]) -> None:
+    case = direct(
+        Method.CAPACITY_TEST,
+        discharged_capacity_ah=28.0,
+        discharged_capacity_uncertainty_ah=0.1,
+        discharge_rate_c=rate,
     )
     assert codes(case) == doubted
 

@@ -71,12 +71,6 @@ def test_a_thin_pulse_test_of_a_known_type_asks_for_a_full_train_first() -> None
     assert decide(unknown).next_test.test_id == "capacity_test"
 
 
-@pytest.mark.parametrize(("rate", "outcome"), [(0.1, "retest"), (0.2, "cascade"), (1.0, "cascade"), (1.3, "retest")])
-def test_a_capacity_of_another_rate_is_not_judged_by_these_cuts(rate: float, outcome: str) -> None:
-    case = {"method": Method.CAPACITY_TEST, "values": {"discharge_rate_c": rate}}
-    assert decide(assessed(0.81, 0.86), **case).outcome == outcome
-
-
 def test_a_capacity_test_at_the_cut_asks_for_a_repetition_not_for_itself() -> None:
     case = {"method": Method.CAPACITY_TEST, "values": {"discharge_rate_c": 1.0}}
     assert decide(assessed(0.59, 0.61), **case).next_test.test_id == "repeated_capacity_test"

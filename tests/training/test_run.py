@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidInput
+from features.feature_set import Method
 from models.bundle import load_bundle
 from models.policy_file import SHIPPED_POLICY
 from tests.training.synthetic_pulses import LFP, NMC, synthetic_rows, write_own_tables
@@ -58,7 +59,9 @@ def test_two_runs_differ_in_nothing_but_the_date(tiny_judged, tiny_bundle_folder
 
 def test_the_manifest_names_types_data_and_licence(tiny_bundle):
     manifest = tiny_bundle.manifest
-    assert [(each.key, each.cell_count, each.visit_count) for each in manifest.known_types] == [
+    assert [
+        (each.key, each.cell_count, each.calibration_batteries[Method.PULSE_TEST]) for each in manifest.known_types
+    ] == [
         ("LFP20", 24, 24),
         ("NMC21", 24, 24),
     ]
