@@ -57,6 +57,7 @@ def outcome_body(decision: GradingDecision) -> Json:
     """The part of the body that a replay must reproduce bit for bit."""
     return {
         "estimate": None if decision.estimate is None else estimate_body(decision.estimate),
+        "certificate": certificate_body(decision),
         "decision": {
             "outcome": decision.outcome.value,
             "grade": decision.grade,
@@ -66,6 +67,13 @@ def outcome_body(decision: GradingDecision) -> Json:
         },
         "policy": _plain(decision.policy),
     }
+
+
+def certificate_body(decision: GradingDecision) -> Json | None:
+    """Thresholds in force for the deciding method with the levels they promise; None without any."""
+    if decision.thresholds is None or decision.estimate is None:
+        return None
+    return {"method": decision.estimate.method.value, **_plain(decision.thresholds)}
 
 
 def estimate_body(estimate: CapacityEstimate) -> Json:

@@ -8,6 +8,7 @@ from typing import Self
 from features.errors import PackGradeError, Problem
 from serving.record.canonical import UnrecordableEntry
 from serving.record.leaf import Leaf, LeafKind, broken_rules, leaf_sha256
+from serving.record.receipt import Receipt
 
 _UTC_TEXT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -99,11 +100,14 @@ class Recorded:
         Its digest.
     replayed : bool
         True for an entry that stood there before; nothing was written.
+    receipt : Receipt or None
+        Proof that it is in the signed log; None where the entry was only looked up.
     """
 
     leaf: Leaf
     leaf_sha256: str
     replayed: bool
+    receipt: Receipt | None = None
 
     @classmethod
     def earlier(cls, leaf: Leaf) -> Self:

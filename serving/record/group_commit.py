@@ -20,6 +20,7 @@ LARGEST_GROUP = 512
 """Writes after which no further waiting ones join a commit, so that other processes get their turn."""
 
 T = TypeVar("T")
+Seal = Callable[[Writer, list[Any]], list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,14 @@ class GroupCommit:
     ----------
     store : Store
         Prepared place of the leaves.
+    seal : callable
+        Given the writer and the outcomes of a transaction after the last write and before the commit;
+        returns the outcomes as they are answered.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, seal: Seal) -> None:
         self._store = store
+        self._seal = seal
         self._queue: queue.SimpleQueue[list[_Waiting[Any]] | None] = queue.SimpleQueue()
         self._process_id = os.getpid()
         self._last_commit: Head | None = None
@@ -85,10 +90,10 @@ class GroupCommit:
             self._require_last_commit(writer)
             group.extend(self._also_waiting(len(group)))
             running = [waiting for waiting in group if waiting.answer.set_running_or_notify_cancel()]
-            outcomes = [(waiting.answer, _outcome(waiting.write, writer)) for waiting in running]
+            outcomes = self._seal(writer, [_outcome(waiting.write, writer) for waiting in running])
             head = writer.head()
         self._last_commit = head
-        return outcomes
+        return list(zip([waiting.answer for waiting in running], outcomes, strict=True))
 
     def _also_waiting(self, joined_already: int) -> list[_Waiting[Any]]:
         joined: list[_Waiting[Any]] = []

@@ -15,8 +15,10 @@ from typing import Self
 from features.errors import PackGradeError
 from serving.record.canonical import canonical_json
 from serving.record.entry import EventExists, IdempotencyConflict, NewEntry, Recorded
-from serving.record.group_commit import GroupCommit, awaited
+from serving.record.group_commit import GroupCommit, Seal, awaited
 from serving.record.leaf import Leaf
+from serving.record.log_key import log_key
+from serving.record.seal import Sealing
 from serving.record.sqlite import SqliteStore
 from serving.record.store import Head, Reader, RecordUnavailable, Store, Writer, leaves
 
@@ -28,21 +30,25 @@ class Ledger:
     ----------
     store : Store
         Prepared place of the leaves.
+    seal : Seal
+        Signs the head of every commit (`serving.record.seal`).
     software_version : str
         Release written into every leaf.
     patience_second : float, optional
         How long `append` waits for its commit. [s]
     """
 
-    def __init__(self, store: Store, software_version: str, patience_second: float = 10.0) -> None:
+    def __init__(self, store: Store, seal: Seal, software_version: str, patience_second: float = 10.0) -> None:
         self._store = store
         self._software_version = software_version
         self._patience_second = patience_second
-        self._commits = GroupCommit(store)
+        self._commits = GroupCommit(store, seal)
 
     @classmethod
-    def open(cls, path: Path, software_version: str, patience_second: float = 10.0) -> Self:
-        """Open the SQLite record at a path, creating it if the folder holds none.
+    def open(
+        cls, path: Path, software_version: str, patience_second: float = 10.0, witness: Path | None = None
+    ) -> Self:
+        """Open the SQLite record at a path, creating it, and its key beside it, if the folder holds none.
 
         Raises
         ------
@@ -51,7 +57,7 @@ class Ledger:
         """
         store = SqliteStore(path)
         store.prepare()
-        return cls(store, software_version, patience_second)
+        return cls(store, Sealing(log_key(path), witness), software_version, patience_second)
 
     def __enter__(self) -> Self:
         return self
@@ -145,6 +151,11 @@ class Ledger:
         """Return index and digest of the last entry, or None for an empty record."""
         with self._store.reading() as reader:
             return reader.head()
+
+    def last_checkpoint(self) -> str | None:
+        """Return the signed checkpoint over the whole log, or None for an empty record."""
+        with self._store.reading() as reader:
+            return reader.last_checkpoint()
 
     def __iter__(self) -> Iterator[Recorded]:
         """Iterate over all entries in order."""

@@ -16,12 +16,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from serving.record.leaf import Leaf, canonical_bytes, parse_leaf
+from serving.record.merkle import completed_subtrees, leaf_hash
 from serving.record.store import Head, RecordUnavailable
 
 APPLICATION_ID = 0x50474C31
 """Marks the file as a PackGrade record (``PGL1``)."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 INDEX_COLUMNS = (
     "sequence",
@@ -62,8 +63,32 @@ WHEN NEW.sequence IS NOT (SELECT coalesce(max(sequence) + 1, 0) FROM leaf)
   OR EXISTS (SELECT 1 FROM leaf WHERE station = NEW.station AND station_sequence = NEW.station_sequence)
   OR EXISTS (SELECT 1 FROM leaf WHERE station = NEW.station AND idempotency_key = NEW.idempotency_key)
 BEGIN SELECT raise(ABORT, 'the record is append-only: a leaf follows the last one and replaces none'); END;
+CREATE TABLE subtree (
+    level INTEGER NOT NULL CHECK (level >= 0),
+    place INTEGER NOT NULL CHECK (place >= 0),
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, place)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER subtree_is_never_updated BEFORE UPDATE ON subtree
+BEGIN SELECT raise(ABORT, 'the record is append-only: a subtree is never updated'); END;
+CREATE TRIGGER subtree_is_never_deleted BEFORE DELETE ON subtree
+BEGIN SELECT raise(ABORT, 'the record is append-only: a subtree is never deleted'); END;
+CREATE TRIGGER subtree_is_only_added BEFORE INSERT ON subtree
+WHEN EXISTS (SELECT 1 FROM subtree WHERE level = NEW.level AND place = NEW.place)
+BEGIN SELECT raise(ABORT, 'the record is append-only: a subtree replaces none'); END;
+CREATE TABLE checkpoint (
+    size INTEGER PRIMARY KEY CHECK (size > 0),
+    note TEXT NOT NULL CHECK (note <> '')
+) STRICT;
+CREATE TRIGGER checkpoint_is_never_updated BEFORE UPDATE ON checkpoint
+BEGIN SELECT raise(ABORT, 'the record is append-only: a checkpoint is never updated'); END;
+CREATE TRIGGER checkpoint_is_never_deleted BEFORE DELETE ON checkpoint
+BEGIN SELECT raise(ABORT, 'the record is append-only: a checkpoint is never deleted'); END;
+CREATE TRIGGER checkpoint_only_grows BEFORE INSERT ON checkpoint
+WHEN NEW.size IS NOT (SELECT max(sequence) + 1 FROM leaf) OR EXISTS (SELECT 1 FROM checkpoint WHERE size >= NEW.size)
+BEGIN SELECT raise(ABORT, 'the record is append-only: a checkpoint covers all leaves and more than the last'); END;
 """
-"""The insert trigger also stops ``INSERT OR REPLACE``, which deletes without firing the delete trigger."""
+"""The insert triggers also stop ``INSERT OR REPLACE``, which deletes without firing the delete trigger."""
 
 _COLUMNS = (*INDEX_COLUMNS, "leaf_sha256", "leaf")
 _INSERT = f"INSERT INTO leaf ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -114,6 +139,28 @@ class SqliteReader:
         row = self._connection.execute("SELECT leaf_sha256 FROM leaf WHERE sequence = ?", (sequence,)).fetchone()
         return None if row is None else str(row[0])
 
+    def subtree(self, level: int, place: int) -> bytes:
+        """Return the hash of a full subtree of the Merkle tree."""
+        query = "SELECT hash FROM subtree WHERE level = ? AND place = ?"
+        row = self._connection.execute(query, (level, place)).fetchone()
+        if row is None:
+            raise RecordUnavailable(
+                f"The record lacks subtree {place} of level {level}.", what_to_do="Keep the file and verify it."
+            )
+        return bytes(row[0])
+
+    def covering_checkpoint(self, sequence: int) -> str | None:
+        """Return the first signed checkpoint whose tree holds the leaf at an index."""
+        return self._note("WHERE size > ? ORDER BY size", sequence)
+
+    def last_checkpoint(self) -> str | None:
+        """Return the signed checkpoint over the most leaves."""
+        return self._note("ORDER BY size DESC")
+
+    def _note(self, which: str, *values: int) -> str | None:
+        row = self._connection.execute(f"SELECT note FROM checkpoint {which} LIMIT 1", values).fetchone()
+        return None if row is None else str(row[0])
+
     def _head(self, query: str, *values: str) -> Head | None:
         row = self._connection.execute(query, values).fetchone()
         return None if row is None else Head(*row)
@@ -131,12 +178,18 @@ class SqliteWriter(SqliteReader):
     """A reader inside the one open write transaction."""
 
     def append(self, leaf: Leaf) -> Head:
-        """Add the next leaf of the log."""
+        """Add the next leaf of the log and the subtrees it completes."""
         stored = canonical_bytes(leaf)
         digest = hashlib.sha256(stored).hexdigest()
         indexed = [getattr(leaf, name) for name in INDEX_COLUMNS]
         self._connection.execute(_INSERT, (*indexed, digest, stored))
+        completed = list(completed_subtrees(leaf.sequence, leaf_hash(stored), self.subtree))
+        self._connection.executemany("INSERT INTO subtree (level, place, hash) VALUES (?, ?, ?)", completed)
         return Head(leaf.sequence, digest)
+
+    def keep_checkpoint(self, size: int, note: str) -> None:
+        """Add a signed checkpoint over the first `size` leaves, more than any before it covers."""
+        self._connection.execute("INSERT INTO checkpoint (size, note) VALUES (?, ?)", (size, note))
 
 
 class SqliteStore:

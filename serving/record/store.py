@@ -71,12 +71,24 @@ class Reader(Protocol):
     def digest_at(self, sequence: int) -> str | None:
         """Return the digest stored at an index of the log."""
 
+    def subtree(self, level: int, place: int) -> bytes:
+        """Return the hash of a full subtree of the Merkle tree (`serving.record.merkle`)."""
+
+    def covering_checkpoint(self, sequence: int) -> str | None:
+        """Return the first signed checkpoint whose tree holds the leaf at an index."""
+
+    def last_checkpoint(self) -> str | None:
+        """Return the signed checkpoint over the most leaves."""
+
 
 class Writer(Reader, Protocol):
     """A reader whose turn it is to write; what it appends is seen by its own reads."""
 
     def append(self, leaf: Leaf) -> Head:
-        """Add the next leaf of the log."""
+        """Add the next leaf of the log and the subtrees it completes."""
+
+    def keep_checkpoint(self, size: int, note: str) -> None:
+        """Add a signed checkpoint over the first `size` leaves, more than any before it covers."""
 
 
 class Store(Protocol):

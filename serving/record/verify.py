@@ -1,17 +1,18 @@
 """Does the record still say what was written? Checked offline, without the service and without writing.
 
-The file's schema, every entry by the rules of `chain_check`, keys used twice and SQLite's own
-structure. Whatever the file holds, the answer is a report and never a crash. What a log cannot show
-about itself, a forged or missing *end*, shows only against a receipt (index and digest) that
-somebody else kept.
+The file's schema, every entry by the rules of `chain_check`, the tree and its checkpoints by those of
+`tree_check`, keys used twice and SQLite's own structure. Whatever the file holds, the answer is a
+report and never a crash. What a log cannot show about itself, a forged or missing *end*, shows only
+against a receipt or a checkpoint that somebody else kept.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from serving.record.chain_check import ChainCheck, RecordProblem, StoredEntry
+from serving.record.checkpoint import Checkpoint, VerifierKey
 from serving.record.evidence import is_at_rest, opened_as_evidence
 from serving.record.sqlite import (
     APPLICATION_ID,
@@ -22,6 +23,8 @@ from serving.record.sqlite import (
     stamp,
 )
 from serving.record.store import Head
+from serving.record.stored_tree import StoredTree
+from serving.record.tree_check import TreeCheck
 
 SHOWN_PROBLEMS = 50
 """Problems kept in a report; the others are only counted."""
@@ -65,7 +68,11 @@ class VerificationReport:
 
 
 def verify_record(
-    path: Path, progress: Progress | None = None, expected_head: tuple[int, str] | None = None
+    path: Path,
+    progress: Progress | None = None,
+    expected_head: tuple[int, str] | None = None,
+    checkpoints: Sequence[Checkpoint] = (),
+    keys: Sequence[VerifierKey] = (),
 ) -> VerificationReport:
     """Check a record, or a copy of one, against itself and against a receipt.
 
@@ -77,6 +84,10 @@ def verify_record(
         Called with the entries done and the entries there are.
     expected_head : tuple of int and str, optional
         Index and digest of an entry from a receipt kept elsewhere; the entry must be there unchanged.
+    checkpoints : sequence of Checkpoint
+        Opened checkpoints kept elsewhere; the record must begin with what each covers.
+    keys : sequence of VerifierKey
+        Keys that may have signed the record's own checkpoints; without any, their signatures are not checked.
 
     Returns
     -------
@@ -89,15 +100,17 @@ def verify_record(
     and its digest, rewrite everything from some entry on, or cut the end off.
     """
     at_rest = is_at_rest(path)
-    report = _report(path, progress, expected_head)
+    report = _report(path, progress, expected_head, TreeCheck(checkpoints, keys))
     if at_rest and not is_at_rest(path):  # somebody began to write under the lock-free view
-        report = _report(path, progress, expected_head)
+        report = _report(path, progress, expected_head, TreeCheck(checkpoints, keys))
     return report
 
 
-def _report(path: Path, progress: Progress | None, receipt: tuple[int, str] | None) -> VerificationReport:
+def _report(
+    path: Path, progress: Progress | None, receipt: tuple[int, str] | None, tree: TreeCheck
+) -> VerificationReport:
     check, count, shown = ChainCheck(), 0, list[RecordProblem]()
-    for problem in _problems(path, check, progress, receipt):
+    for problem in _problems(path, check, tree, progress, receipt):
         count += 1
         if len(shown) < SHOWN_PROBLEMS:
             shown.append(problem)
@@ -105,19 +118,22 @@ def _report(path: Path, progress: Progress | None, receipt: tuple[int, str] | No
 
 
 def _problems(
-    path: Path, check: ChainCheck, progress: Progress | None, receipt: tuple[int, str] | None
+    path: Path, check: ChainCheck, tree: TreeCheck, progress: Progress | None, receipt: tuple[int, str] | None
 ) -> Iterator[RecordProblem]:
     receipt_met = receipt is None
     try:
         with opened_as_evidence(path) as connection:
             yield from _schema_problems(connection)
-            if _has_our_table(connection):
+            if _has_our_tables(connection):
+                stored_tree = StoredTree(connection)
                 for entry in _entries(connection, progress):
                     yield from check.problems_of(entry)
+                    yield from stored_tree.problems_of(entry, tree)
                     if receipt is not None and entry.sequence == receipt[0]:
                         receipt_met = True
                         yield from _receipt_problems(receipt, check.head)
                 yield from _doubled(connection)
+                yield from stored_tree.problems_at_the_end(tree)
             yield from _structure_problems(connection)
     except (sqlite3.Error, OSError, UnicodeError) as error:  # UnicodeError: a message quoting a damaged schema
         yield RecordProblem(f"cannot be read beyond {check.entry_count} entries ({error})")
@@ -140,8 +156,9 @@ def _schema_problems(connection: sqlite3.Connection) -> Iterator[RecordProblem]:
             yield RecordProblem(f"{name} of the schema was changed", found=f"{found[name]:.200}")
 
 
-def _has_our_table(connection: sqlite3.Connection) -> bool:
-    return schema_objects(connection).get("table leaf") == expected_schema_objects()["table leaf"]
+def _has_our_tables(connection: sqlite3.Connection) -> bool:
+    found, expected = schema_objects(connection), expected_schema_objects()
+    return all(found.get(name) == expected[name] for name in ("table leaf", "table subtree", "table checkpoint"))
 
 
 def _entries(connection: sqlite3.Connection, progress: Progress | None) -> Iterator[StoredEntry]:

@@ -12,6 +12,8 @@ import pytest
 
 from serving.record.leaf import canonical_bytes, leaf_sha256
 from serving.record.ledger import Ledger
+from serving.record.log_key import log_key
+from serving.record.seal import Sealing
 from serving.record.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteStore
 from serving.record.store import RecordUnavailable
 from serving.record.verify import verify_record
@@ -38,7 +40,9 @@ def test_a_fresh_folder_gets_a_record_that_only_its_owner_can_read(path: Path) -
     with Ledger.open(path, "0.1.0") as ledger:
         ledger.append(new_entry(0))
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    assert modes == dict.fromkeys([f"{path.name}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")], 0o600)
+    assert modes == dict.fromkeys(
+        [f"{path.name}{suffix}" for suffix in ("", "-wal", "-shm", ".lock", ".key")], 0o600
+    ) | {f"{path.name}.pub": 0o644}
 
 
 def test_leaves_are_stored_verbatim_beside_columns_that_repeat_them(path: Path, ledger: Ledger) -> None:
@@ -171,7 +175,10 @@ def test_a_record_verifies_where_nothing_may_be_written_with_and_without_its_wri
 def test_a_database_locked_by_another_program_is_unavailable_and_works_when_released(path: Path) -> None:
     store = SqliteStore(path, lock_patience_second=0.1)
     store.prepare()
-    with Ledger(store, "0.1.0") as ledger, closing(sqlite3.connect(path, isolation_level=None)) as other_program:
+    with (
+        Ledger(store, Sealing(log_key(path)), "0.1.0") as ledger,
+        closing(sqlite3.connect(path, isolation_level=None)) as other_program,
+    ):
         other_program.execute("BEGIN EXCLUSIVE")
         with pytest.raises(RecordUnavailable, match=r"locked\. Nothing was recorded"):
             ledger.append(new_entry(0))

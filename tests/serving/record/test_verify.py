@@ -14,9 +14,11 @@ import pytest
 
 from serving.record.canonical import canonical_json
 from serving.record.ledger import Ledger
+from serving.record.log_key import log_key
 from serving.record.sqlite import INDEX_COLUMNS
 from serving.record.store import Head
 from serving.record.verify import SHOWN_PROBLEMS, VerificationReport, verify_record
+from tests.support.log_forger import reseal
 from tests.support.record_entries import append_numbered, new_entry
 
 Tampering = Callable[[sqlite3.Connection], object]
@@ -153,24 +155,42 @@ def test_a_changed_body_is_found_with_expected_and_found_digest(path: Path) -> N
     assert "not the digest of the stored leaf" in first.what
 
 
-def test_a_changed_body_with_its_digest_put_right_is_found_at_the_next_entry(path: Path) -> None:
-    report = _tampered(path, lambda connection: _rewritten(connection, 4, body={"number": 4, "grade": "A"}))
+def _forged(path: Path, tamper: Tampering) -> VerificationReport:
+    """Tamper as somebody who has the log's key as well."""
+
+    def tamper_and_reseal(connection: sqlite3.Connection) -> None:
+        tamper(connection)
+        reseal(connection, log_key(path))
+
+    return _tampered(path, tamper_and_reseal)
+
+
+def test_a_changed_body_with_its_digest_put_right_is_found_in_the_tree(path: Path) -> None:
+    report = _tampered(path, lambda connection: _rewritten(connection, 9, body={"number": 9, "grade": "A"}))
+    assert "subtree 9 of level 0 is not the hash of its leaves" in str(report.first_bad_entry)
+    assert report.problem_count == 1
+
+
+def test_a_changed_body_with_digest_and_tree_put_right_is_found_at_the_next_entry(path: Path) -> None:
+    report = _forged(path, lambda connection: _rewritten(connection, 4, body={"number": 4, "grade": "A"}))
     first = report.first_bad_entry
     assert first is not None
     assert first.sequence == 5
     assert "that one or this one was changed" in first.what
 
 
-def test_the_last_entry_with_its_digest_put_right_is_found_only_with_a_receipt(path: Path, receipt: Head) -> None:
-    report = _tampered(path, lambda connection: _rewritten(connection, 9, body={"number": 9, "grade": "A"}))
+def test_the_last_entry_forged_with_a_stolen_key_is_found_only_with_a_receipt(path: Path, receipt: Head) -> None:
+    report = _forged(path, lambda connection: _rewritten(connection, 9, body={"number": 9, "grade": "A"}))
     assert report.is_intact
     with_receipt = verify_record(path, expected_head=receipt)
     assert "is not the entry its receipt names" in str(with_receipt.first_bad_entry)
     assert with_receipt.problem_count == 1
 
 
-def test_an_end_cut_off_is_found_only_with_a_receipt(path: Path, receipt: Head) -> None:
-    report = _tampered(path, lambda connection: connection.execute("DELETE FROM leaf WHERE sequence >= 7"))
+def test_an_end_cut_off_with_a_stolen_key_is_found_only_with_a_receipt(path: Path, receipt: Head) -> None:
+    cut_off = _tampered(path, lambda connection: connection.execute("DELETE FROM leaf WHERE sequence >= 7"))
+    assert "is missing although the record's own checkpoint covers it" in str(cut_off.first_bad_entry)
+    report = _forged(path, lambda connection: connection.execute("DELETE FROM leaf WHERE sequence >= 7"))
     assert report.is_intact
     assert report.entry_count == 7
     with_receipt = verify_record(path, expected_head=receipt)
@@ -280,7 +300,7 @@ def test_a_key_used_twice_is_found_although_no_index_refuses_it(path: Path) -> N
         _rewritten(connection, 9, idempotency_key="key-7")
         connection.execute("UPDATE leaf SET idempotency_key = 'key-7' WHERE sequence = 9")
 
-    problems = [str(problem) for problem in _tampered(path, forge).problems]
+    problems = [str(problem) for problem in _forged(path, forge).problems]
     assert problems == [
         "record: index leaf_by_key of the schema is missing",
         "entry 9: station, idempotency_key occurs more than once: found station-1 / key-7",
