@@ -7,22 +7,30 @@ kind the latest counts. The best method that could be measured leads, the usable
 others follow (`FeatureVector.further`), so that their estimates can be compared. What all other
 runs noticed still travels along as findings, and the worst insulation and alarm of any run counts,
 so that a fault the vehicle once reported holds a battery whose capacity was measured on the bench.
+Many batteries pass the door together (`extract_many`): all their pulse trains become numbers in one
+pass, which changes no bit of them.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from features.capacity_test import capacity_test_features
+from features.errors import InvalidInput
 from features.feature_set import FEATURE_SETS, FeatureVector, Method, MethodFeatures
 from features.field_telemetry import field_telemetry_features
 from features.findings import Finding
 from features.identity_findings import code_findings
+from features.impedance import IMPEDANCE_DECISIVE, impedance_features
 from features.measurement import BatteryHistory, BatteryIdentity, MeasurementRun
-from features.pulse import pulse_features
+from features.partial_charge import partial_charge_features
+from features.pulse import PulseTrain, features_of_trains
 from features.quality import table_findings
 from features.steps import graded_train
+from features.train_pairs import pair_features
 from features.vocabulary import Provenance, RunKind
 
 RANKED_METHODS: tuple[tuple[RunKind, Method], ...] = (
@@ -37,13 +45,16 @@ RANKED_METHODS: tuple[tuple[RunKind, Method], ...] = (
 
 _DECISIVE: Mapping[Method, str] = {
     Method.CAPACITY_TEST: "discharged_capacity_ah",
+    Method.TWO_PULSE_TRAINS: "moved_charge_fraction",
     Method.PULSE_TEST: "open_circuit_voltage_volt",
+    Method.PARTIAL_CHARGE: "window_begin_volt",
+    Method.IMPEDANCE: IMPEDANCE_DECISIVE,
     Method.FIELD_TELEMETRY: "window_capacity_ah",
 }
 _WORST: Mapping[str, Callable[[list[float]], float]] = {"insulation_ohm_per_volt": min, "highest_alarm_level": max}
 _DISCHARGED = ("discharged_capacity_ah", "discharged_capacity_uncertainty_ah")
 
-_ABOUT_THE_TEST = ("pulse.", "capacity_test.")
+_ABOUT_THE_TEST = ("pulse.", "capacity_test.", "partial_charge.", "impedance.")
 """How a bench test was done; a later test of the kind was done anew."""
 
 VOIDS_A_DISCHARGE = frozenset({"quality.current_gap", "quality.clock_jump"})
@@ -55,7 +66,18 @@ STUCK_CHARGE_FRACTION = 0.25
 Below it a flat LFP plateau on a coarse meter looks the same.
 """
 
-Measured = tuple[dict[str, float], tuple[Finding, ...]]
+Measured = tuple[dict[str, float] | PulseTrain, tuple[Finding, ...]]
+"""Values and findings of a run; a pulse train stands for its features until all trains are computed together."""
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A run looked at, and what it measured."""
+
+    method: Method
+    run: MeasurementRun
+    measured: dict[str, float] | PulseTrain
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -96,12 +118,72 @@ def extract(history: BatteryHistory, as_of: datetime) -> FeatureVector:
         If a run cannot be what its kind says (a pulse train that is not there, sampling too slow).
     """
     known = history.as_available_at(as_of)
-    tried = [
+    return _vector(known, as_of, _candidates([(known, _tried(known))])[0])
+
+
+def extract_many(asked: Sequence[tuple[BatteryHistory, datetime]]) -> list[FeatureVector | InvalidInput]:
+    """Extract features of several batteries, to the last bit those `extract` gives of each.
+
+    Parameters
+    ----------
+    asked : sequence of (BatteryHistory, datetime)
+        Batteries, each with its grading moment.
+
+    Returns
+    -------
+    list of FeatureVector or InvalidInput
+        In the order asked; where `extract` raises, the error, which concerns that battery only.
+    """
+    known = [history.as_available_at(as_of) for history, as_of in asked]
+    tried = [_tried_or_error(each) for each in known]
+    sound = [(each, runs) for each, runs in zip(known, tried, strict=True) if not isinstance(runs, InvalidInput)]
+    candidates = iter(_candidates(sound))
+    return [
+        runs if isinstance(runs, InvalidInput) else _vector(each, as_of, next(candidates))
+        for each, (_, as_of), runs in zip(known, asked, tried, strict=True)
+    ]
+
+
+def _tried_or_error(known: BatteryHistory) -> list[_Tried] | InvalidInput:
+    try:
+        return _tried(known)
+    except InvalidInput as error:
+        return error
+
+
+def _tried(known: BatteryHistory) -> list[_Tried]:
+    return [
         _measured(method, run, known.identity)
         for kind, method in RANKED_METHODS
         if method in _FEATURES or kind.value == method.value
         for run in _latest_first(known, kind)
     ]
+
+
+def _candidates(batteries: Sequence[tuple[BatteryHistory, list[_Tried]]]) -> list[list[_Candidate]]:
+    """Runs of every battery with their values; the features of all pulse trains are computed together."""
+    trains = [
+        (each.measured, known.identity.rated_capacity_ah)
+        for known, tried in batteries
+        for each in tried
+        if isinstance(each.measured, PulseTrain)
+    ]
+    computed = iter(features_of_trains([train for train, _ in trains], np.array([rated for _, rated in trains])))
+    return [
+        [
+            _Candidate(
+                each.method,
+                each.run,
+                next(computed) if isinstance(each.measured, PulseTrain) else each.measured,
+                each.findings,
+            )
+            for each in tried
+        ]
+        for _, tried in batteries
+    ]
+
+
+def _vector(known: BatteryHistory, as_of: datetime, tried: list[_Candidate]) -> FeatureVector:
     chosen = _chosen(tried)
     findings = (*code_findings(known.identity), *_all_findings(chosen, tried))
     return FeatureVector(
@@ -132,15 +214,19 @@ def _chosen(tried: list[_Candidate]) -> _Candidate | None:
     return next((each for each in latest if each.usable), latest[0] if latest else None)
 
 
-def _measured(method: Method, run: MeasurementRun, identity: BatteryIdentity) -> _Candidate:
+def _measured(method: Method, run: MeasurementRun, identity: BatteryIdentity) -> _Tried:
     compute = _FEATURES.get(method)
     values, findings = compute(run, identity) if compute else ({}, ())
     if method.value != run.kind.value:  # a further method of the run: what the run itself shows is told once
-        return _Candidate(method, run, values, findings)
+        return _Tried(method, run, values, findings)
     noticed = (*run.findings, *table_findings(run, identity), *findings)
-    if method is Method.CAPACITY_TEST and any(_voids_a_discharge(each) for each in noticed):
+    if (
+        method is Method.CAPACITY_TEST
+        and isinstance(values, dict)
+        and any(_voids_a_discharge(each) for each in noticed)
+    ):
         values = {**values, **dict.fromkeys(_DISCHARGED, math.nan)}
-    return _Candidate(method, run, values, noticed)
+    return _Tried(method, run, values, noticed)
 
 
 def _voids_a_discharge(finding: Finding) -> bool:
@@ -154,11 +240,23 @@ def _pulse_test(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
     found, findings = graded_train(run.table, identity.rated_capacity_ah, run.train)
     if found is None:
         return dict.fromkeys(FEATURE_SETS[Method.PULSE_TEST].names, math.nan), findings
-    return pulse_features(found.train, identity.rated_capacity_ah), findings
+    return found.train, findings
+
+
+def _two_pulse_trains(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
+    return pair_features(run.table, identity.rated_capacity_ah, run.train)
 
 
 def _capacity_test(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
     return capacity_test_features(run.table, identity)
+
+
+def _partial_charge(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
+    return partial_charge_features(run.table, identity)
+
+
+def _impedance(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
+    return impedance_features(run.table, identity)
 
 
 def _field_telemetry(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
@@ -166,8 +264,11 @@ def _field_telemetry(run: MeasurementRun, identity: BatteryIdentity) -> Measured
 
 
 _FEATURES: Mapping[Method, Callable[[MeasurementRun, BatteryIdentity], Measured]] = {
+    Method.TWO_PULSE_TRAINS: _two_pulse_trains,
     Method.PULSE_TEST: _pulse_test,
     Method.CAPACITY_TEST: _capacity_test,
+    Method.PARTIAL_CHARGE: _partial_charge,
+    Method.IMPEDANCE: _impedance,
     Method.FIELD_TELEMETRY: _field_telemetry,
 }
 

@@ -12,14 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
 from features.capacity_test import CAPACITY_TEST_DEFINITIONS
 from features.field_telemetry import FIELD_TELEMETRY_DEFINITIONS
 from features.findings import Finding
+from features.impedance import IMPEDANCE_DEFINITIONS
 from features.measurement import FloatArray
+from features.partial_charge import PARTIAL_CHARGE_DEFINITIONS
 from features.pulse import PULSE_DEFINITIONS
+from features.two_trains import TWO_TRAIN_DEFINITIONS
 from features.vocabulary import FeatureDefinition, Provenance
 
 
@@ -34,7 +38,7 @@ class Method(StrEnum):
     FIELD_TELEMETRY = "field_telemetry"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeatureSet:
     """The features of one method, in order.
 
@@ -52,12 +56,12 @@ class FeatureSet:
     version: int
     definitions: tuple[FeatureDefinition, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Feature names in order."""
         return tuple(definition.name for definition in self.definitions)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over version, names, units and meanings, 64 hex digits."""
         described = [[each.name, each.unit, each.meaning] for each in self.definitions]
@@ -69,7 +73,10 @@ FEATURE_SETS: Mapping[Method, FeatureSet] = {
     each.method: each
     for each in (
         FeatureSet(Method.CAPACITY_TEST, 1, CAPACITY_TEST_DEFINITIONS),
+        FeatureSet(Method.TWO_PULSE_TRAINS, 1, TWO_TRAIN_DEFINITIONS),
         FeatureSet(Method.PULSE_TEST, 1, PULSE_DEFINITIONS),
+        FeatureSet(Method.PARTIAL_CHARGE, 1, PARTIAL_CHARGE_DEFINITIONS),
+        FeatureSet(Method.IMPEDANCE, 1, IMPEDANCE_DEFINITIONS),
         FeatureSet(Method.FIELD_TELEMETRY, 1, FIELD_TELEMETRY_DEFINITIONS),
     )
 }
@@ -98,8 +105,8 @@ class MethodFeatures:
     provenance: Provenance = Provenance.BENCH_MEASURED
 
     def __post_init__(self) -> None:
-        infinite = [name for name, value in self.values.items() if math.isinf(value)]
-        if infinite:
+        if any(map(math.isinf, self.values.values())):
+            infinite = [name for name, value in self.values.items() if math.isinf(value)]
             raise ValueError(f"Features of {self.method.value} are infinite: {', '.join(infinite)}.")
 
     def array(self) -> FloatArray:
@@ -144,7 +151,7 @@ class FeatureVector:
     further: tuple[MethodFeatures, ...] = ()
 
     def __post_init__(self) -> None:
-        if any(math.isinf(value) for value in self.values.values()):
+        if any(map(math.isinf, self.values.values())):
             infinite = [name for name, value in self.values.items() if math.isinf(value)]
             raise ValueError(f"Features of {self.battery_id} are infinite: {', '.join(infinite)}.")
 

@@ -169,22 +169,35 @@ def pulse_slots(trains: Sequence[PulseTrain], rated_capacity_ah: float | FloatAr
     [0.5, nan]
     """
     n = len(trains)
-    rated = np.broadcast_to(np.asarray(rated_capacity_ah, dtype=np.float64), (n,))
+    rated = np.asarray(rated_capacity_ah, dtype=np.float64)
     if not bool(np.all(np.isfinite(rated) & (rated > 0.0))):
         raise ValueError(f"a rated capacity is positive and finite, got {rated_capacity_ah} Ah")
-    packed = np.full((n, _SLOT_COUNT, 2, 8), np.nan)
-    taken: set[tuple[int, int, int]] = set()
-    for row, (train, capacity_ah) in enumerate(zip(trains, rated.tolist(), strict=True)):
-        for pulse in train.pulses:
-            c_rate = pulse.current_ampere / capacity_ah
-            slot = slot_index(c_rate)
-            if slot is None:
-                continue
-            key = (row, slot, int(c_rate < 0.0))
-            if key in taken:
-                continue
-            taken.add(key)
-            packed[key] = (
+    capacities = rated.tolist() if rated.ndim else [float(rated)] * n
+    rows = [_packed(train, capacity_ah) for train, capacity_ah in zip(trains, capacities, strict=True)]
+    packed = np.array(rows, dtype=np.float64).reshape(n, _SLOT_COUNT, 2, len(_EMPTY_SLOT))
+    return PulseSlots(
+        open_circuit_volt=np.array([train.open_circuit_voltage_volt for train in trains], dtype=np.float64),
+        c_rate=packed[..., 0],
+        width_second=packed[..., 1],
+        relaxation_second=packed[..., 2],
+        volt=packed[..., 3:],
+    )
+
+
+_EMPTY_SLOT = (math.nan,) * 8
+
+
+def _packed(train: PulseTrain, rated_capacity_ah: float) -> list[tuple[float, ...]]:
+    """Numbers of one train's slots, by amplitude and then direction."""
+    slots: list[tuple[float, ...]] = [_EMPTY_SLOT] * (2 * _SLOT_COUNT)
+    for pulse in train.pulses:
+        c_rate = pulse.current_ampere / rated_capacity_ah
+        amplitude = slot_index(c_rate)
+        if amplitude is None:
+            continue
+        slot = 2 * amplitude + (c_rate < 0.0)
+        if slots[slot] is _EMPTY_SLOT:
+            slots[slot] = (
                 c_rate,
                 pulse.duration_second,
                 pulse.relaxation_duration_second,
@@ -194,13 +207,7 @@ def pulse_slots(trains: Sequence[PulseTrain], rated_capacity_ah: float | FloatAr
                 pulse.relaxation_begin_volt,
                 pulse.relaxation_end_volt,
             )
-    return PulseSlots(
-        open_circuit_volt=np.array([train.open_circuit_voltage_volt for train in trains], dtype=np.float64),
-        c_rate=packed[..., 0],
-        width_second=packed[..., 1],
-        relaxation_second=packed[..., 2],
-        volt=packed[..., 3:],
-    )
+    return slots
 
 
 def train_from_turning_points(
@@ -416,49 +423,39 @@ def pulse_feature_matrix(slots: PulseSlots) -> FloatArray:
 
 def _feature_matrix(slots: PulseSlots) -> FloatArray:
     n = slots.open_circuit_volt.shape[0]
-    rest, begin, end, relax_begin, relax_end = np.moveaxis(slots.volt, -1, 0)
-    c = slots.c_rate
-    instantaneous, pulse_end = (begin - rest) / c, (end - rest) / c
-    polarisation, broken = (end - begin) / c, (end - relax_begin) / c
-    relaxation, residual = (relax_begin - relax_end) / c, (relax_end - rest) / c
-    tau = apparent_time_constant_second((relax_begin - rest) / c, residual, slots.relaxation_second)
-    per_pulse = np.stack(
-        (
-            instantaneous,
-            pulse_end,
-            polarisation,
-            broken,
-            relaxation,
-            residual,
-            _ratio(polarisation, instantaneous),
-            _ratio(relaxation, instantaneous),
-            _ratio(broken, instantaneous),
-            _ratio(residual, instantaneous),
-            np.log10(tau / slots.width_second),
-        ),
-        axis=1,
+    volt = slots.volt.transpose(0, 3, 1, 2)
+    responses = (volt[:, _RESPONSE_TO] - volt[:, _RESPONSE_FROM]) / slots.c_rate[:, None]
+    tau = apparent_time_constant_second(
+        responses[:, _RELAXATION_BEGIN], responses[:, _RESIDUAL], slots.relaxation_second
     )
-    three = per_pulse[:, (0, 1, 4)]
-    asymmetry = _ratio(three[..., 0] - three[..., 1], three[..., 0] + three[..., 1])
-    nonlinearity = _ratio(three[:, :, 1:], three[:, :, :1])
-    drift = rest[..., 1] - rest[..., 0]
-    return np.concatenate(
-        (
-            slots.open_circuit_volt[:, None],
-            np.log10(_median_width_second(slots.width_second))[:, None],
-            per_pulse.reshape(n, -1),
-            asymmetry.reshape(n, -1),
-            drift,
-            nonlinearity.reshape(n, -1),
-        ),
-        axis=1,
+    three = responses[:, _ASYMMETRIC]
+    charge, discharge = three[..., 0], three[..., 1]
+    blocks = (
+        slots.open_circuit_volt,
+        np.log10(_median_width_second(slots.width_second)),
+        responses[:, :_RELAXATION_BEGIN],
+        _ratio(responses[:, _OVER_INSTANTANEOUS], responses[:, :1]),
+        np.log10(tau / slots.width_second),
+        _ratio(charge - discharge, charge + discharge),
+        volt[:, 0, :, 1] - volt[:, 0, :, 0],
+        _ratio(three[:, :, 1:], three[:, :, :1]),
     )
+    return np.concatenate([block.reshape(n, math.prod(block.shape[1:])) for block in blocks], axis=1)
+
+
+_RESPONSE_TO = np.array((1, 2, 2, 2, 3, 4, 3))
+_RESPONSE_FROM = np.array((0, 0, 1, 3, 4, 0, 0))
+"""Columns of `PulseSlots.volt` whose differences are the first six responses of `_PER_PULSE` and the relaxation's
+first voltage above the rest before the pulse."""
+_RESIDUAL, _RELAXATION_BEGIN = 5, 6
+_OVER_INSTANTANEOUS = np.array((2, 4, 3, 5))
+_ASYMMETRIC = np.array((0, 1, 4))
 
 
 def _median_width_second(width_second: FloatArray) -> FloatArray:
     """Median over the pulses a train has; sorting puts the NaN of empty slots last."""
-    flat = np.sort(width_second.reshape(width_second.shape[0], -1), axis=1)
-    count = np.count_nonzero(~np.isnan(flat), axis=1)
+    flat = np.sort(width_second.reshape(-1, 2 * _SLOT_COUNT), axis=1)
+    count = (~np.isnan(flat)).sum(axis=1)
     row = np.arange(flat.shape[0])
     middle: FloatArray = 0.5 * (flat[row, np.maximum(count - 1, 0) // 2] + flat[row, count // 2 % flat.shape[1]])
     return middle
@@ -495,5 +492,27 @@ def pulse_features(train: PulseTrain, rated_capacity_ah: float) -> dict[str, flo
     >>> round(features["polarisation_ratio_0.5c_charge"], 6), features["polarisation_ratio_2.5c_discharge"]
     (0.5, nan)
     """
-    matrix = pulse_feature_matrix(pulse_slots((train,), rated_capacity_ah))
-    return dict(zip(PULSE_FEATURE_NAMES, matrix[0].tolist(), strict=True))
+    return features_of_trains((train,), rated_capacity_ah)[0]
+
+
+def features_of_trains(trains: Sequence[PulseTrain], rated_capacity_ah: float | FloatArray) -> list[dict[str, float]]:
+    """Named features of many trains, computed together; see :func:`pulse_features`.
+
+    Parameters
+    ----------
+    trains : sequence of PulseTrain
+    rated_capacity_ah : float or ndarray, shape (len(trains),)
+        Rated capacity of each battery. [Ah]
+
+    Returns
+    -------
+    list of dict of str to float
+        In the order of the trains, to the last bit what each train alone gives.
+
+    Raises
+    ------
+    ValueError
+        If a rated capacity is not positive and finite.
+    """
+    matrix = pulse_feature_matrix(pulse_slots(trains, rated_capacity_ah))
+    return [dict(zip(PULSE_FEATURE_NAMES, row, strict=True)) for row in matrix.tolist()]

@@ -1,6 +1,7 @@
 """Whether single sensors of a record can be relied on: stuck voltage, sentinels, current during a rest."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -79,8 +80,7 @@ def sentinel_findings(table: CanonicalTable) -> Iterator[Finding]:
     """Numbers that stand for 'invalid' and were not taken out."""
     found: dict[str, int] = {}
     for name in table.columns:
-        known = next((values for start, values in _SENTINELS.items() if name.startswith(start)), ())
-        count = int(np.isin(table.floats(name), known).sum()) if known else 0
+        count = sum(int(np.count_nonzero(table.floats(name) == known)) for known in _sentinels_of(name))
         if count:
             found[name] = count
     if not found:
@@ -97,11 +97,16 @@ def sentinel_findings(table: CanonicalTable) -> Iterator[Finding]:
     )
 
 
+@lru_cache(maxsize=1024)
+def _sentinels_of(column: str) -> tuple[float, ...]:
+    return next((values for start, values in _SENTINELS.items() if column.startswith(start)), ())
+
+
 def rest_current_findings(table: CanonicalTable, identity: BatteryIdentity) -> Iterator[Finding]:
     """Find current that flows while the tester says rest."""
     if table.format is not TableFormat.STEP_TABLE:
         return
-    resting = table.words("step_type") == StepType.REST
+    resting = table.words("step_type") == StepType.REST.value
     current = np.where(resting, np.abs(table.floats("current_ampere")), 0.0)
     allowed = REST_C_RATE * identity.rated_capacity_ah
     worst = int(np.argmax(current))

@@ -84,7 +84,7 @@ def _cell_voltages(table: CanonicalTable, identity: BatteryIdentity) -> tuple[Fl
     """Voltage per cell in series and whether it was resting; empty where the series count is not known."""
     series_count = identity.series_count or (1 if identity.level is Level.CELL else None)
     if series_count is not None and table.format is TableFormat.STEP_TABLE:
-        resting = table.words("step_type") == StepType.REST
+        resting = table.words("step_type") == StepType.REST.value
         begin, end = table.floats("voltage_begin_volt"), table.floats("voltage_end_volt")
         return np.concatenate([begin, end]) / series_count, np.concatenate([np.zeros_like(resting), resting])
     sampled = sampled_columns(table)

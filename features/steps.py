@@ -6,12 +6,15 @@ else) and pulses are gathered into trains; what a train says about the battery i
 that the file does not hold are NaN, never a neighbour's value. Current is positive while charging.
 
 `pulse_part` is all that a ``pulse_test`` may read of a file: charging from empty and full
-discharges are left out, for readers and for `extract` alike.
+discharges are left out, for readers and for `extract` alike; a charge between two trains stays.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +31,7 @@ from features.pulse_ladders import (
     trains_of_one_width,
 )
 from features.step_detection import LONGEST_PULSE_SECOND, step_table
-from features.vocabulary import StepType, TableFormat
+from features.vocabulary import TableFormat
 
 REFERENCE_TEMPERATURE_CELSIUS = (20.0, 30.0)
 """Pulse resistances compare near 25 °C only, the temperature of the published tests. [°C]"""
@@ -104,13 +107,49 @@ def found_trains(table: CanonicalTable, rated_capacity_ah: float | None) -> tupl
     Open-circuit voltage is the end of the rest right before the first pulse; the published U1 is that
     voltage too, for every width, also where only the last rest of the previous width lies before.
     """
-    steps = Steps(step_table(table), rated_capacity_ah, table.format is TableFormat.TIMESERIES)
-    trains = [rows for ladder in ladders(steps) for rows in trains_of_one_width(steps, ladder)]
-    return tuple(_found(steps, rows) for rows in trains)
+    return told_apart(table, rated_capacity_ah).trains
+
+
+class ToldApart(NamedTuple):
+    """Steps of a test and the pulse trains among them."""
+
+    steps: Steps
+    trains: tuple[FoundTrain, ...]
+
+
+class _HandedOn:
+    """What one method of a run found, for the next method of the same run; taken once.
+
+    Invariants: a table never changes, so what was found in the very same table holds. The three are
+    replaced together: threads at work on two tests do not mix them, one of them finds its own again.
+    """
+
+    def __init__(self) -> None:
+        self.found: tuple[CanonicalTable, float | None, ToldApart] | None = None
+
+
+_HANDED_ON = _HandedOn()
+
+
+def told_apart(table: CanonicalTable, rated_capacity_ah: float | None, *, hand_on: bool = False) -> ToldApart:
+    """Tell the steps of a test apart and find its pulse trains; see `found_trains`.
+
+    With `hand_on` the next call about the same table does not search again.
+    """
+    handed, _HANDED_ON.found = _HANDED_ON.found, None
+    if handed is not None and handed[0] is table and handed[1] == rated_capacity_ah:
+        found = handed[2]
+    else:
+        steps = Steps(step_table(table), rated_capacity_ah, table.format is TableFormat.TIMESERIES)
+        trains = [rows for ladder in ladders(steps) for rows in trains_of_one_width(steps, ladder)]
+        found = ToldApart(steps, tuple(_found(steps, rows) for rows in trains))
+    if hand_on:
+        _HANDED_ON.found = (table, rated_capacity_ah, found)
+    return found
 
 
 def pulse_part(table: CanonicalTable, rated_capacity_ah: float | None = None) -> CanonicalTable | None:
-    """Cut out what a pulse test may read of a file: the pulses and the rests next to them.
+    """Cut out what a pulse test may read of a file: the pulses, the rests next to them, the charges between trains.
 
     Parameters
     ----------
@@ -124,13 +163,19 @@ def pulse_part(table: CanonicalTable, rated_capacity_ah: float | None = None) ->
     CanonicalTable or None
         A step table; its ``step_index`` shows where steps were left out. Without pulses the rests
         alone, None if there are none either.
+
+    Notes
+    -----
+    What charges the battery before the first train, or between two trains together with a discharge,
+    is left out: charge counted from empty would tell the capacity. A charge alone between two trains
+    is part of the test (`train_pairs`).
     """
-    steps = step_table(table)
-    rows = sorted({row for found in found_trains(table, rated_capacity_ah) for row in found.rows})
-    rows = rows or np.flatnonzero(steps.words("step_type") == StepType.REST).tolist()
+    whole, (steps, found) = step_table(table), told_apart(table, rated_capacity_ah)
+    rows = sorted({*(row for each in found for row in each.rows), *_charges_between(steps, found)})
+    rows = rows or np.flatnonzero(steps.rest).tolist()
     if not rows:
         return None
-    return CanonicalTable(TableFormat.STEP_TABLE, {name: values[rows] for name, values in steps.columns.items()})
+    return CanonicalTable(TableFormat.STEP_TABLE, {name: values[rows] for name, values in whole.columns.items()})
 
 
 def graded_train(
@@ -168,32 +213,41 @@ def graded_train(
     return found[number - 1], tuple(_findings(found[number - 1], number, found))
 
 
+def _charges_between(steps: Steps, found: Sequence[FoundTrain]) -> Iterator[int]:
+    """Rows between neighbouring trains where nothing but charging parts them."""
+    for one, following in itertools.pairwise(found):
+        between = range(one.rows[-1] + 1, following.rows[0])
+        if all(steps.rows[row].current_ampere > 0.0 for row in between if steps.rows[row].other):
+            yield from between
+
+
 def _found(steps: Steps, rows: list[int]) -> FoundTrain:
     cut = dict(zip(rows, ended_by_limit(steps, rows).tolist(), strict=True))
     before = list(_rests_before(steps, rows[0]))
-    touching = [
-        *before,
-        *(near for row in rows for near in (row - 1, row, row + 1) if near == row or _is_rest(steps, near)),
-    ]
-    unrested = [row for row in rows if not (steps.next_to(row, row - 1) and steps.next_to(row, row + 1))]
-    temperature = steps.temperature[rows]
-    known = temperature[~np.isnan(temperature)]
+    rests_beside = (near for row in rows for near in (row - 1, row + 1) if _is_rest(steps, near))
+    number = dict(zip(rows, steps.index[rows].tolist(), strict=True))
+    rested = {row: (steps.next_to(row, row - 1), steps.next_to(row, row + 1)) for row in rows}
     return FoundTrain(
         train=PulseTrain(
-            open_circuit_voltage_volt=float(steps.end[rows[0] - 1]) if before else math.nan,
+            open_circuit_voltage_volt=steps.rows[rows[0] - 1].end_volt if before else math.nan,
             rest_before_second=float(steps.duration[before].sum()) if before else math.nan,
-            pulses=tuple(_pulse(steps, row, cut[row]) for row in rows),
+            pulses=tuple(_pulse(steps, row, *rested[row], cut[row]) for row in rows),
         ),
-        rows=tuple(sorted(set(touching))),
-        steps=tuple(steps.index[rows].tolist()),
-        truncated_steps=tuple(float(steps.index[row]) for row in rows if cut[row]),
-        unrested_steps=tuple(float(steps.index[row]) for row in unrested),
-        surface_temperature_celsius=float(np.median(known)) if len(known) else math.nan,
+        rows=tuple(sorted({*before, *rows, *rests_beside})),
+        steps=tuple(number.values()),
+        truncated_steps=tuple(number[row] for row in rows if cut[row]),
+        unrested_steps=tuple(number[row] for row in rows if not all(rested[row])),
+        surface_temperature_celsius=_median_celsius(steps, rows),
     )
 
 
+def _median_celsius(steps: Steps, rows: list[int]) -> float:
+    known = [celsius for celsius in steps.temperature[rows].tolist() if not math.isnan(celsius)]
+    return median(known) if known else math.nan
+
+
 def _is_rest(steps: Steps, row: int) -> bool:
-    return 0 <= row < len(steps.rest) and bool(steps.rest[row])
+    return 0 <= row < len(steps.rows) and steps.rows[row].rest
 
 
 def _rests_before(steps: Steps, row: int) -> Iterator[int]:
@@ -202,17 +256,18 @@ def _rests_before(steps: Steps, row: int) -> Iterator[int]:
         yield row
 
 
-def _pulse(steps: Steps, row: int, cut: bool) -> Pulse:
-    relaxed = steps.next_to(row, row + 1) and not cut
+def _pulse(steps: Steps, row: int, rested_before: bool, rested_after: bool, cut: bool) -> Pulse:
+    step = steps.rows[row]
+    relaxation = steps.rows[row + 1] if rested_after and not cut else None
     return Pulse(
-        current_ampere=float(steps.current[row]),
-        duration_second=float(steps.duration[row]),
-        rest_before_volt=float(steps.end[row - 1]) if steps.next_to(row, row - 1) else math.nan,
-        begin_volt=float(steps.begin[row]),
-        end_volt=math.nan if cut else float(steps.end[row]),
-        relaxation_begin_volt=float(steps.begin[row + 1]) if relaxed else math.nan,
-        relaxation_end_volt=float(steps.end[row + 1]) if relaxed else math.nan,
-        relaxation_duration_second=float(steps.duration[row + 1]) if relaxed else math.nan,
+        current_ampere=step.current_ampere,
+        duration_second=step.duration_second,
+        rest_before_volt=steps.rows[row - 1].end_volt if rested_before else math.nan,
+        begin_volt=step.begin_volt,
+        end_volt=math.nan if cut else step.end_volt,
+        relaxation_begin_volt=relaxation.begin_volt if relaxation else math.nan,
+        relaxation_end_volt=relaxation.end_volt if relaxation else math.nan,
+        relaxation_duration_second=relaxation.duration_second if relaxation else math.nan,
     )
 
 
@@ -267,7 +322,7 @@ def _findings(found: FoundTrain, number: int, every: Sequence[FoundTrain]) -> It
 def _first_train_of_each_width(every: Sequence[FoundTrain]) -> str:
     first: dict[str, int] = {}
     for number, found in enumerate(every, start=1):
-        width_second = float(np.median([pulse.duration_second for pulse in found.train.pulses]))
+        width_second = median(pulse.duration_second for pulse in found.train.pulses)
         first.setdefault(f"{width_second:.1g} s", number)
     shown = [f"{width} train={number}" for width, number in list(first.items())[:_MOST_SHOWN_WIDTHS]]
     return ", ".join(shown) + (" …" if len(first) > _MOST_SHOWN_WIDTHS else "")

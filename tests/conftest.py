@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does; what it finds does not.
+settings.register_profile("packgrade", deadline=None)
+settings.load_profile("packgrade")
 
 
 @pytest.fixture(scope="session")

@@ -71,9 +71,22 @@ def test_without_a_run_there_is_no_method_and_no_feature() -> None:
     assert (vector.method, vector.values, vector.feature_set_digest) == (None, {}, "")
 
 
-def test_a_method_without_features_yet_is_named_and_gives_none() -> None:
-    vector = extract(CELL.history(CELL.run(RunKind.PARTIAL_CHARGE, CELL.partial_charge())), LATER)
-    assert (vector.method, dict(vector.values)) == (Method.PARTIAL_CHARGE, {})
+def test_a_partial_charge_is_read_and_one_too_small_is_named_and_says_why() -> None:
+    read = extract(CELL.history(CELL.run(RunKind.PARTIAL_CHARGE, CELL.partial_charge())), LATER)
+    assert read.method is Method.PARTIAL_CHARGE
+    assert np.isfinite(read.values["window_begin_volt"])
+    short = CELL.partial_charge(from_charged=0.50, to_charged=0.52)
+    vector = extract(CELL.history(CELL.run(RunKind.PARTIAL_CHARGE, short)), LATER)
+    assert vector.method is Method.PARTIAL_CHARGE
+    assert "partial_charge.window_too_small" in codes(vector)
+    assert np.isnan(vector.array()).all()
+
+
+def test_a_partial_charge_travels_behind_a_pulse_test() -> None:
+    charged = CELL.run(RunKind.PARTIAL_CHARGE, CELL.partial_charge())
+    vector = extract(CELL.history(a_pulse(), charged), LATER)
+    assert vector.method is Method.PULSE_TEST
+    assert [each.method for each in vector.further] == [Method.PARTIAL_CHARGE]
 
 
 def test_a_file_without_a_pulse_train_gives_missing_features_and_says_so() -> None:

@@ -19,5 +19,7 @@ def test_every_canonical_column_is_in_the_nomenclature(table_format):
 @pytest.mark.parametrize("method", list(FEATURE_SETS))
 def test_every_feature_is_in_the_nomenclature(method):
     slot = re.compile(r"_\d\.\dc(_charge|_discharge)?$")
-    quantities = {slot.sub("", name) if method is Method.PULSE_TEST else name for name in FEATURE_SETS[method].names}
+    pulsed = method in (Method.PULSE_TEST, Method.TWO_PULSE_TRAINS)
+    names = [re.sub(r"slice_\d\d", "slice", name) for name in FEATURE_SETS[method].names]
+    quantities = {slot.sub("", name) if pulsed else name for name in names}
     assert quantities <= NAMED

@@ -213,16 +213,28 @@ def test_pulses_away_from_25_degrees_are_a_caution(celsius: float | None, cautio
     assert ("pulse.temperature_off_reference" in {each.code for each in findings}) is cautioned
 
 
-def test_a_pulse_test_reads_neither_the_discharge_nor_the_charging_from_empty() -> None:
-    discharge: Step = ("discharge", 3000.0, -20.0, 3.2, 2.5)
-    campaign = table_of(
-        [LONG_REST, discharge, LONG_REST, ADJUSTMENT, LONG_REST, *ladder(), ADJUSTMENT, LONG_REST, *ladder()]
-    )
-    part = pulse_part(campaign, RATED_AH)
+DISCHARGE: Step = ("discharge", 3000.0, -20.0, 3.2, 2.5)
+
+
+def longer_steps(steps: Sequence[Step]) -> list[str]:
+    """Types of the steps under current that a pulse test reads and that are no pulses."""
+    part = pulse_part(table_of(steps), RATED_AH)
     assert part is not None
-    under_current = part.words("step_type") != "rest"
-    assert part.floats("step_duration_second")[under_current].max() == 5.0
-    assert "discharge" not in part.words("step_type")[part.floats("step_duration_second") > 5.0]
+    long = (part.floats("step_duration_second") > 5.0) & (part.words("step_type") != "rest")
+    return [str(word) for word in part.words("step_type")[long]]
+
+
+def test_a_pulse_test_reads_neither_the_discharge_nor_the_charging_from_empty() -> None:
+    assert longer_steps([LONG_REST, DISCHARGE, LONG_REST, ADJUSTMENT, LONG_REST, *ladder()]) == []
+
+
+def test_a_charge_between_two_trains_is_part_of_the_pulse_test_and_one_after_the_last_is_not() -> None:
+    campaign = [LONG_REST, DISCHARGE, LONG_REST, *ladder(), ADJUSTMENT, LONG_REST, *ladder(), ADJUSTMENT, LONG_REST]
+    assert longer_steps(campaign) == ["charge"]
+
+
+def test_a_charge_between_two_trains_with_a_discharge_beside_it_is_not_read() -> None:
+    assert longer_steps([LONG_REST, *ladder(), DISCHARGE, LONG_REST, ADJUSTMENT, LONG_REST, *ladder()]) == []
 
 
 def test_the_cut_part_gives_the_same_trains_as_the_whole_campaign_and_can_be_cut_again() -> None:
@@ -239,8 +251,10 @@ def test_the_cut_part_gives_the_same_trains_as_the_whole_campaign_and_can_be_cut
 
 def test_a_left_out_change_of_the_state_of_charge_still_parts_two_trains_and_a_left_out_pulse_does_not() -> None:
     short_rest: Step = ("rest", 120.0, 0.0, 3.4, 3.35)
-    adjusted = pulse_part(table_of([LONG_REST, *pulse(0.5), ADJUSTMENT, short_rest, *pulse(1.0)]), RATED_AH)
+    steps_on = [LONG_REST, *pulse(0.5), ADJUSTMENT, DISCHARGE, short_rest, *pulse(1.0)]
+    adjusted = pulse_part(table_of(steps_on), RATED_AH)
     assert adjusted is not None
+    assert adjusted.row_count == len(steps_on) - 2
     assert [len(train.pulses) for train in pulse_trains(adjusted, RATED_AH)] == [1, 1]
     steps = [LONG_REST, *pulse(0.5), pulse(-0.5)[1], *pulse(1.0)]
     (train,) = pulse_trains(table_of(steps, index=[0, 1, 2, 4, 5, 6]), RATED_AH)

@@ -172,6 +172,26 @@ class SimulatedBattery:
         current = self.rated_capacity_ah * np.concatenate(c_rate)
         return _timeseries(np.concatenate(time), measured, current)
 
+    def two_trains(
+        self,
+        *,
+        state_of_charge: float = 0.25,
+        moved_fraction: float = 0.20,
+        rate_c: float = 1.0,
+        sampled: bool = False,
+        **train: Any,
+    ) -> CanonicalTable:
+        """Two pulse trains with a constant-current charge between them, as step table or, sampled, as timeseries.
+
+        The charge is `moved_fraction` of the rated capacity; `train` is as for `pulse_train`.
+        """
+        measured = self.pulse_record if sampled else self.pulse_train
+        reached = state_of_charge + moved_fraction / self.state_of_health_fraction
+        charge = self._charge_between(state_of_charge, reached, moved_fraction / rate_c * 3600.0, rate_c, sampled)
+        return one_after_another(
+            measured(state_of_charge=state_of_charge, **train), charge, measured(state_of_charge=reached, **train)
+        )
+
     def capacity_test(self, *, rate_c: float = 1.0, arrives_charged: float = 0.4) -> CanonicalTable:
         """Step table of a full test: rest, CCCV charge, rest, discharge to cut-off, rest."""
         steps = self._cycle().steps(arrives_charged, rate_c)
@@ -221,6 +241,18 @@ class SimulatedBattery:
         measured = runs or (self.run(RunKind.PULSE_TEST, self.pulse_train()),)
         return BatteryHistory(self.identity, measured, inspection or Inspection(leakage=False, swelling=False))
 
+    def _charge_between(
+        self, from_charged: float, to_charged: float, duration_second: float, rate_c: float, sampled: bool
+    ) -> CanonicalTable:
+        clock = np.append(np.arange(0.0, duration_second - 0.5, 1.0), duration_second - _LAST_SAMPLE_BEFORE_EDGE_SECOND)
+        charged = np.linspace(from_charged, to_charged, len(clock))
+        loaded = self._cycle().loaded_volt(charged, np.full(len(clock), rate_c))
+        volt = self._measured(loaded, 0.0, np.random.default_rng(0))
+        current = np.full(len(clock), rate_c * self.rated_capacity_ah)
+        if sampled:
+            return _timeseries(clock, volt, current)
+        return _step_table(np.array([duration_second]), current[:1], volt[:1], volt[-1:])
+
     def _cycle(self) -> FullCycle:
         return FullCycle(self.circuit, self.rated_capacity_ah, self.remaining_capacity_ah)
 
@@ -244,6 +276,19 @@ class SimulatedBattery:
 def columns_of(table: CanonicalTable) -> Columns:
     """Copy of a table's columns that may be changed, to build a damaged table from."""
     return {name: values.copy() for name, values in table.columns.items()}
+
+
+def one_after_another(*tables: CanonicalTable) -> CanonicalTable:
+    """Tables of one format as one run: steps are numbered on, time runs on a millisecond after the last sample."""
+    running = "step_index" if tables[0].format is TableFormat.STEP_TABLE else "test_time_second"
+    gap = 1.0 if running == "step_index" else _LAST_SAMPLE_BEFORE_EDGE_SECOND
+    joined: dict[str, list[TableColumn]] = {name: [] for name in tables[0].columns}
+    begin = 0.0
+    for table in tables:
+        for name, values in table.columns.items():
+            joined[name].append(np.round(table.floats(name) + begin, 4) if name == running else values)
+        begin += float(table.floats(running)[-1]) + gap
+    return CanonicalTable(tables[0].format, {name: np.concatenate(parts) for name, parts in joined.items()})
 
 
 def wire_table(table: CanonicalTable) -> Mapping[str, list[Any]]:

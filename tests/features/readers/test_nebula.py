@@ -132,15 +132,16 @@ def saved(
 CAMPAIGN = [*OPENING, *pulses(2.0), OPENING[5], OPENING[6], *pulses(2.0)]
 
 
-def test_a_pulse_test_hands_on_the_pulses_and_the_rests_next_to_them_and_nothing_else(tmp_path: Path) -> None:
+def test_a_pulse_test_hands_on_the_pulses_their_rests_and_the_charge_between_two_trains(tmp_path: Path) -> None:
     table = read_nebula(saved(tmp_path, numbered(CAMPAIGN)), RunKind.PULSE_TEST).table
-    assert table.floats("step_index").tolist() == [*range(7, 16), *range(17, 26)]
-    assert table.floats("step_duration_second")[table.words("step_type") != "rest"].max() == 2.0
+    assert table.floats("step_index").tolist() == [*range(7, 26)]
+    longer = (table.floats("step_duration_second") > 2.0) & (table.words("step_type") != "rest")
+    assert table.floats("step_index")[longer].tolist() == [16.0]
     first, second = pulse_trains(table, RATED_AH)
     assert len(first.pulses) == len(second.pulses) == 4
     assert (first.open_circuit_voltage_volt, first.rest_before_second) == (3.20, 600.0)
     assert [each.current_ampere for each in first.pulses] == pytest.approx([25.0, -25.0, 50.0, -50.0])
-    assert table.floats("surface_temperature_celsius").tolist() == [25.0] * 18
+    assert table.floats("surface_temperature_celsius").tolist() == [25.0] * 19
 
 
 def test_a_capacity_test_hands_on_the_opening_charge_rest_and_discharge_and_nothing_else(tmp_path: Path) -> None:
@@ -360,13 +361,16 @@ def test_a_step_report_is_no_other_kind_of_run(tmp_path: Path, kind: RunKind) ->
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("family", ["LMO", "NMC"])
-def test_a_pulse_test_of_the_genuine_exports_holds_neither_discharge_nor_filling_steps(
-    data_dir: Path, family: str
+@pytest.mark.parametrize(("family", "fillings"), [("LMO", 10), ("NMC", 17)])
+def test_a_pulse_test_of_the_genuine_exports_holds_no_discharge_nor_the_filling_before_the_first_train(
+    data_dir: Path, family: str, fillings: int
 ) -> None:
     (path,) = (data_dir / "pulse_retired" / "nebula_exports").glob(f"{family}_*.xlsx")
     table = read_nebula(path, RunKind.PULSE_TEST).table
-    assert table.floats("step_duration_second")[table.words("step_type") != "rest"].max() == 5.0
+    longer = (table.floats("step_duration_second") > 5.0) & (table.words("step_type") != "rest")
+    assert table.words("step_type")[longer].tolist() == ["charge"] * fillings
+    assert table.floats("step_duration_second")[longer].tolist() == [180.0] * fillings
+    assert table.floats("step_index")[longer].min() > table.floats("step_index")[table.words("step_type") != "rest"][0]
 
 
 @pytest.mark.real_data
