@@ -38,7 +38,7 @@ def insufficient_data(method: Method | None) -> Finding:
 def not_calibrated(method: Method) -> Finding:
     """Abstention: no estimator calibrated on batteries of known capacity exists for this method."""
     message = Message(
-        f"No estimator is calibrated for a {METHOD_WORDS[method].en}; its numbers may not grade a battery.",
+        f"No estimator is calibrated for the {METHOD_WORDS[method].en} here; its numbers may not grade a battery.",
         f"{METHOD_WORDS[method].zh}尚无经校准的估计器,不能用于评级。",
     )
     return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, {"method": method.value})
@@ -50,6 +50,16 @@ def type_not_calibrated(type_key: str, method: Method) -> Finding:
     message = Message(
         f"No battery of type {type_key} calibrated the {words.en}; its estimate may not grade a battery.",
         f"{type_key} 类型没有用于校准{words.zh}的样本,其估计不能用于评级。",
+    )
+    evidence = {"declared_type": type_key, "method": method.value}
+    return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, evidence)
+
+
+def type_not_certified(type_key: str, method: Method, why: Message) -> Finding:
+    """Abstention: no certified threshold is in force for this method and type."""
+    words = METHOD_WORDS[method]
+    message = Message(
+        f"The {words.en} may not grade type {type_key}. {why.en}", f"{words.zh}不能用于评级 {type_key} 类型。{why.zh}"
     )
     evidence = {"declared_type": type_key, "method": method.value}
     return Finding(AbstentionCode.METHOD_NOT_CALIBRATED.value, Severity.CAUTION, message, evidence)
@@ -86,6 +96,7 @@ def above_rated(state_of_health_fraction: float) -> Finding:
 UNCALIBRATED: Mapping[Method, frozenset[str]] = {
     Method.PULSE_TEST: frozenset({"pulse.temperature_off_reference"}),
     Method.TWO_PULSE_TRAINS: frozenset({"pulse.temperature_off_reference"}),
+    Method.IMPEDANCE: frozenset({"impedance.temperature_drift", "impedance.not_kramers_kronig"}),
 }
 """Findings on a test that was not done as the calibrating tests were: a warm worn cell looks healthy."""
 
@@ -131,3 +142,27 @@ def other_rate(rate_c: float, lowest: float, highest: float) -> Finding:
     )
     evidence = {"discharge_rate_c": rate_c, "lowest_rate_c": lowest, "highest_rate_c": highest}
     return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)
+
+
+def other_temperature(temperature_celsius: float, lowest: float, highest: float) -> Finding:
+    """Abstention: a capacity at another temperature; a cold discharge gives less than the cuts mean."""
+    message = Message(
+        f"The capacity was discharged at {temperature_celsius:.1f} °C; the cuts are for {lowest:g} to {highest:g} °C.",
+        f"放电温度 {temperature_celsius:.1f} °C,本策略门槛适用于 {lowest:g} 至 {highest:g} °C。",
+    )
+    evidence = {
+        "surface_temperature_celsius": temperature_celsius,
+        "lowest_temperature_celsius": lowest,
+        "highest_temperature_celsius": highest,
+    }
+    return Finding(AbstentionCode.OUTSIDE_KNOWN_RANGE.value, Severity.CAUTION, message, evidence)
+
+
+def temperature_unknown(lowest: float, highest: float) -> Finding:
+    """Note: nobody measured at which temperature the capacity was discharged; it is taken to be a room's."""
+    message = Message(
+        f"The temperature of the capacity test was not measured; the cuts are for {lowest:g} to {highest:g} °C.",
+        f"容量测试未记录温度,本策略门槛适用于 {lowest:g} 至 {highest:g} °C。",
+    )
+    evidence = {"lowest_temperature_celsius": lowest, "highest_temperature_celsius": highest}
+    return Finding("TEMPERATURE_NOT_MEASURED", Severity.NOTE, message, evidence)

@@ -15,9 +15,11 @@ from pydantic import ValidationError
 from features.errors import PackGradeError, Problem
 from features.feature_set import FEATURE_SETS, Method
 from features.measurement import BatteryIdentity
+from models.calibration_file import load_calibration
 from models.capacity import TrainedEstimator, load_estimator
 from models.decision import cut_key
 from models.manifest import KnownType, Manifest
+from models.risk import CalibrationBatteries
 
 MANIFEST_NAME = "manifest.json"
 REFERENCE_BUNDLE = Path(__file__).parent / "reference"
@@ -38,10 +40,13 @@ class Bundle:
         What it says about itself.
     estimators : mapping of Method to TrainedEstimator
         The calibrated models, one per method.
+    calibration : mapping of Method to CalibrationBatteries
+        Batteries of known capacity that calibrate each of them, scored by models that never saw them.
     """
 
     manifest: Manifest
     estimators: Mapping[Method, TrainedEstimator]
+    calibration: Mapping[Method, CalibrationBatteries]
 
     @property
     def sha256(self) -> str:
@@ -94,12 +99,16 @@ def load_bundle(folder: Path) -> Bundle:
     BundleRefused
         ``BUNDLE_UNREADABLE`` (missing, not a manifest), ``BUNDLE_DAMAGED`` (a digest differs, a file is
         missing or not listed), ``FEATURE_SET_MISMATCH`` (trained on other features).
+    InvalidInput
+        ``CALIBRATION_NOT_SOUND`` if a method comes without sound calibration batteries.
     """
     manifest = _read_manifest(folder)
     _require_same_features(manifest)
     files = _checked_files(folder, manifest)
     estimators = {each.method: load_estimator(each, files) for each in manifest.methods}
-    return Bundle(manifest, estimators)
+    types = [each.key for each in manifest.known_types]
+    calibration = {each.method: load_calibration(each.method, files, types) for each in manifest.methods}
+    return Bundle(manifest, estimators, calibration)
 
 
 def save_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:

@@ -6,8 +6,10 @@ test and a charge window of vehicle telemetry carry their measurement uncertaint
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import Annotated, Literal
 
@@ -16,12 +18,15 @@ from lightgbm import Booster
 from pydantic import BaseModel, ConfigDict, Field
 
 from features.measurement import FloatArray
+from models.columns import columns_of
 from models.decision import cut_key
 from models.interval import ConformalInterval
-from models.kernel import KernelForm, KernelMember, Shape, kernel_member
+from models.kernel import KernelForm, KernelGroup, KernelMember, Shape, kernel_member
 from models.look import Looks, type_look
 from models.manifest import CalibratedMethod
 from models.suitability import CutClassifier, Suitability
+from models.trees import Trees
+from models.window_kernel import WindowKernelMember, window_kernel_member
 
 DIRECT_COVERAGE_FRACTION = 0.90
 
@@ -48,6 +53,21 @@ class KernelDescription(_Described):
     arrays: str
 
 
+class WindowKernelDescription(_Described):
+    """A window-kernel member inside ``estimator.json``."""
+
+    kind: Literal["window_kernel"] = "window_kernel"
+    name: str
+    weight: Annotated[float, Field(gt=0.0)]
+    features: tuple[str, ...]
+    least_feature_count: Annotated[int, Field(ge=1)]
+    shape: Shape
+    length_scale: float
+    amplitude: float
+    linear_share: float
+    arrays: str
+
+
 class TreesDescription(_Described):
     """A LightGBM member inside ``estimator.json``."""
 
@@ -61,7 +81,9 @@ class TreesDescription(_Described):
 class TypeDescription(_Described):
     """The members and the look of one type."""
 
-    members: tuple[Annotated[KernelDescription | TreesDescription, Field(discriminator="kind")], ...]
+    members: tuple[
+        Annotated[KernelDescription | TreesDescription | WindowKernelDescription, Field(discriminator="kind")], ...
+    ]
     look: str
 
 
@@ -96,12 +118,14 @@ class TreesMember:
 
     def predict(self, matrix: FloatArray, names: Sequence[str]) -> FloatArray:
         """Log state of health per row, shape (n,)."""
-        position = {name: index for index, name in enumerate(names)}
-        columns = np.ascontiguousarray(matrix[:, [position[name] for name in self.names]])
-        return np.asarray(self.booster.predict(columns, num_threads=1), dtype=np.float64)
+        return self._trees.predict(columns_of(matrix, self.names, names))
+
+    @cached_property
+    def _trees(self) -> Trees:
+        return Trees.of(self.booster)
 
 
-Member = KernelMember | TreesMember
+Member = KernelMember | TreesMember | WindowKernelMember
 
 
 @dataclass(frozen=True)
@@ -129,10 +153,13 @@ class Said:
         disagreement : ndarray
             Weighted standard deviation of their log predictions.
         """
-        weight = self.weights[:, None] * np.isfinite(self.log_state_of_health)
-        held = np.where(np.isfinite(self.log_state_of_health), self.log_state_of_health, 0.0)
-        mean = (weight * held).sum(axis=0) / weight.sum(axis=0)
-        variance = (weight * (held - mean) ** 2).sum(axis=0) / weight.sum(axis=0)
+        by_row = np.ascontiguousarray(self.log_state_of_health.T)
+        measured = np.isfinite(by_row)
+        weight = np.where(measured, self.weights, 0.0)
+        held = np.where(measured, by_row, 0.0)
+        total = np.vecdot(weight, np.ones_like(self.weights))
+        mean = np.vecdot(weight, held) / total
+        variance = np.vecdot(weight, (held - mean[:, None]) ** 2) / total
         return np.exp(mean), np.sqrt(variance)
 
     def extremes(self) -> tuple[FloatArray, FloatArray]:
@@ -149,7 +176,22 @@ class Ensemble:
 
     def said(self, matrix: FloatArray, names: Sequence[str]) -> Said:
         """What each member says about each row of features."""
-        return Said(np.stack([member.predict(matrix, names) for member in self.members]), np.array(self.weights))
+        said = np.empty((len(self.members), len(matrix)))
+        for group, places in self._kernels:
+            said[places] = group.predict(matrix, names)
+        for place, member in enumerate(self.members):
+            if not isinstance(member, KernelMember):
+                said[place] = member.predict(matrix, names)
+        return Said(said, np.array(self.weights))
+
+    @cached_property
+    def _kernels(self) -> list[tuple[KernelGroup, list[int]]]:
+        """Kernel members by their form, with their places among the members."""
+        by_form: dict[KernelForm, dict[int, KernelMember]] = {}
+        for place, member in enumerate(self.members):
+            if isinstance(member, KernelMember):
+                by_form.setdefault(member.form, {})[place] = member
+        return [(KernelGroup(tuple(of_form.values())), list(of_form)) for of_form in by_form.values()]
 
 
 @dataclass(frozen=True)
@@ -202,7 +244,7 @@ class TrainedEstimator:
 
     def sufficient(self, values: Mapping[str, float]) -> bool:
         """Whether every required feature was measured."""
-        return all(np.isfinite(values.get(name, np.nan)) for name in self.required)
+        return all(math.isfinite(values.get(name, math.nan)) for name in self.required)
 
     def predict(self, matrix: FloatArray, names: Sequence[str], type_key: str, cuts: Sequence[float]) -> Prediction:
         """Predict batteries of one type.
@@ -255,9 +297,13 @@ def _ensemble(described: TypeDescription, files: Mapping[str, bytes]) -> Ensembl
     return Ensemble(members, tuple(each.weight for each in described.members))
 
 
-def _member(described: KernelDescription | TreesDescription, files: Mapping[str, bytes]) -> Member:
+def _member(
+    described: KernelDescription | TreesDescription | WindowKernelDescription, files: Mapping[str, bytes]
+) -> Member:
     if isinstance(described, TreesDescription):
         return TreesMember(described.features, Booster(model_str=files[described.model].decode("utf-8")))
+    if isinstance(described, WindowKernelDescription):
+        return _window_member(described, files[described.arrays])
     form = KernelForm(
         described.shape,
         described.length_scale,
@@ -267,6 +313,12 @@ def _member(described: KernelDescription | TreesDescription, files: Mapping[str,
         described.first_feature_weight,
     )
     return kernel_member(described.features, described.required, form, described.offset, files[described.arrays])
+
+
+def _window_member(described: WindowKernelDescription, arrays: bytes) -> WindowKernelMember:
+    shape, length_scale, amplitude = described.shape, described.length_scale, described.amplitude
+    form = KernelForm(shape, length_scale, amplitude, described.linear_share, 0.0, 1.0)
+    return window_kernel_member(described.features, described.least_feature_count, form, arrays)
 
 
 def _suitability(described: EstimatorDescription, files: Mapping[str, bytes]) -> Suitability:

@@ -14,6 +14,7 @@ from features.feature_set import FeatureVector, Method
 from features.findings import Finding, Message
 from features.measurement import BatteryIdentity, Inspection
 from features.vocabulary import Provenance
+from models.thresholds import Thresholds
 
 
 class AbstentionCode(StrEnum):
@@ -149,12 +150,19 @@ class Assessment:
         Whether the declared type is one the bundle was trained on.
     notes : tuple of Finding
         What else is worth telling: which method decided, what the others say.
+    thresholds : Thresholds or None
+        Certified thresholds in force for the estimate; None for a direct measurement, which is judged by
+        its interval, and for an estimate that may not grade.
+    certified_methods : frozenset of Method
+        Trained methods whose certificate reaches the declared type: tests that could decide.
     """
 
     estimate: CapacityEstimate | None
     abstentions: tuple[Finding, ...] = ()
     known_type: bool = False
     notes: tuple[Finding, ...] = ()
+    thresholds: Thresholds | None = None
+    certified_methods: frozenset[Method] = frozenset()
 
     @property
     def usable(self) -> bool:
@@ -215,6 +223,8 @@ class GradingDecision:
         Digest of the bundle whose estimate was used.
     estimate : CapacityEstimate or None
         The estimate the decision saw.
+    thresholds : Thresholds or None
+        Certified thresholds in force for it; None for a direct measurement or without an estimate that grades.
     """
 
     outcome: Outcome
@@ -225,6 +235,7 @@ class GradingDecision:
     policy: PolicyStamp
     bundle_sha256: str
     estimate: CapacityEstimate | None
+    thresholds: Thresholds | None = None
 
     def __post_init__(self) -> None:
         cascade = self.outcome is Outcome.CASCADE

@@ -3,20 +3,45 @@
 The member is a handful of arrays (centres, weights, the scaling of its features), never an object
 of a library and never a training row: each centre is the mean of at least two rows. Fitting lives
 in `training/fit`; this file is the only place where the kernel itself is written down.
+
+A battery gets the same number alone and among others, to the last bit: every row is multiplied with
+the centres by itself (`numpy.matvec`), never as a part of a matrix product whose order of additions
+depends on how many rows there are.
 """
 
 import io
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from features.measurement import FloatArray
+from models.columns import columns_of
 
 Shape = Literal["rbf", "matern32"]
 _WIDEST_Z = 4.0
 _SMALLEST_RESISTANCE = 1e-4
+_ROWS_AT_ONCE = 8
+"""Rows whose kernel values fit into a processor's cache; changes no number."""
+
+
+class PerFeature(NamedTuple):
+    """What turns sums over the features into the means the kernel asks for; numbers, or arrays of shape (m,).
+
+    Attributes
+    ----------
+    share : float or ndarray
+        One over the number of features.
+    decay : float or ndarray
+        Factor of the squared distance (RBF) or of the distance (Matérn) in the exponent.
+    """
+
+    share: FloatArray | float
+    decay: FloatArray | float
 
 
 @dataclass(frozen=True)
@@ -54,27 +79,64 @@ class KernelForm:
         ``a² [ s(d) + l·z·c/k + v·(1 + z·c/k)·exp(−(z₁−c₁)²/2) ]`` with *s* the RBF or Matérn-3/2 decay of the
         mean squared distance *d²* per feature.
         """
-        count = rows.shape[1]
-        weight = np.ones(count)
-        weight[0] = self.first_feature_weight
-        left, right = rows * weight, centres * weight
-        squared = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :] - 2.0 * left @ right.T
-        mean_squared = np.maximum(squared, 0.0) / count
-        inner = rows @ centres.T / count
-        value = self._decay(mean_squared) + self.linear_share * inner
-        if self.varying_share:
-            near = np.exp(-((rows[:, :1] - centres[:, 0][None, :]) ** 2) / 2.0)
-            value = value + self.varying_share * (1.0 + inner) * near
-        matrix: FloatArray = self.amplitude**2 * value
-        return matrix
+        value = self.unscaled(
+            rows @ centres.T,
+            np.subtract.outer(rows[:, 0], centres[:, 0]),
+            np.add.outer(np.vecdot(rows, rows), np.vecdot(centres, centres)),
+            self.per_feature(rows.shape[1]),
+        )
+        value *= self.amplitude**2
+        return value
 
-    def _decay(self, mean_squared: FloatArray) -> FloatArray:
+    def per_feature(self, count: int) -> PerFeature:
+        """Factors for points of `count` features."""
         if self.shape == "rbf":
-            decayed: FloatArray = np.exp(-mean_squared / (2.0 * self.length_scale**2))
-            return decayed
-        scaled = np.sqrt(3.0 * mean_squared) / self.length_scale
-        rough: FloatArray = (1.0 + scaled) * np.exp(-scaled)
-        return rough
+            return PerFeature(1.0 / count, -0.5 / (count * self.length_scale**2))
+        return PerFeature(1.0 / count, -math.sqrt(3.0 / count) / self.length_scale)
+
+    def unscaled(
+        self, product: FloatArray, gap: FloatArray, squares: FloatArray, per_feature: PerFeature
+    ) -> FloatArray:
+        """Kernel over its squared amplitude, shape (n, m); the arrays handed in are used up.
+
+        Parameters
+        ----------
+        product, gap, squares : ndarray, shape (n, m)
+            ``z·c``, ``z₁ − c₁`` and ``|z|² + |c|²`` of every row and centre.
+        per_feature : PerFeature
+            From `per_feature`, for all centres or for each.
+
+        Notes
+        -----
+        With the first feature weighted by *w*: ``k d² = |z|² + |c|² − 2 z·c + (w² − 1)(z₁ − c₁)²``.
+        """
+        gap *= gap
+        squares -= 2.0 * product
+        squares += gap * (self.first_feature_weight**2 - 1.0)
+        value = self._decayed(np.maximum(squares, 0.0, out=squares), per_feature.decay)
+        product *= per_feature.share
+        if self.varying_share:
+            gap *= -0.5
+            near = np.exp(gap, out=gap)
+            near *= self.varying_share
+            value += near
+            near += self.linear_share
+            product *= near
+        else:
+            product *= self.linear_share
+        value += product
+        return value
+
+    def _decayed(self, squared: FloatArray, factor: FloatArray | float) -> FloatArray:
+        """Decay from the squared distance summed over features, which is used up."""
+        if self.shape == "rbf":
+            squared *= factor
+            return np.exp(squared, out=squared)
+        exponent = np.sqrt(squared, out=squared)
+        exponent *= factor
+        decayed: FloatArray = np.exp(exponent)
+        decayed *= np.subtract(1.0, exponent, out=exponent)
+        return decayed
 
 
 @dataclass(frozen=True)
@@ -102,8 +164,8 @@ class Standardisation:
     def standardised(self, matrix: FloatArray) -> FloatArray:
         """Z-values within ±4; a feature that could not be measured sits at the median (0)."""
         z = (self.raw(matrix) - self.median) / self.spread
-        held: FloatArray = np.clip(np.where(np.isfinite(z), z, 0.0), -_WIDEST_Z, _WIDEST_Z)
-        return held
+        held: FloatArray = np.where(np.isfinite(z), z, 0.0)
+        return np.minimum(np.maximum(held, -_WIDEST_Z, out=held), _WIDEST_Z, out=held)
 
 
 @dataclass(frozen=True)
@@ -150,13 +212,7 @@ class KernelMember:
         -------
         ndarray, shape (n,)
         """
-        position = {name: index for index, name in enumerate(names)}
-        rows = self.standardisation.standardised(matrix[:, [position[name] for name in self.names]])
-        value = self.form.between(rows, self.centres) @ self.weights + self.offset
-        if not self.required:
-            return value
-        measured = np.isfinite(matrix[:, [position[name] for name in self.required]]).all(axis=1)
-        said: FloatArray = np.where(measured, value, np.nan)
+        said: FloatArray = KernelGroup((self,)).predict(matrix, names)[0]
         return said
 
     def array_bytes(self) -> bytes:
@@ -171,6 +227,97 @@ class KernelMember:
             weights=self.weights,
         )
         return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class KernelGroup:
+    """Members of one kernel form, evaluated together: their features and their centres stand side by side.
+
+    Raises
+    ------
+    ValueError
+        If there is no member, or two of them have different forms.
+    """
+
+    members: tuple[KernelMember, ...]
+
+    def __post_init__(self) -> None:
+        forms = {member.form for member in self.members}
+        if len(forms) != 1:
+            raise ValueError(f"Members evaluated together share one kernel form, got {len(forms)} forms.")
+
+    def predict(self, matrix: FloatArray, names: Sequence[str]) -> FloatArray:
+        """Log state of health of every member, shape (members, n); see `KernelMember.predict`."""
+        rows = self._scaling.standardised(columns_of(matrix, self._names, names))
+        said = np.empty((len(self.members), len(rows)))
+        for begin in range(0, len(rows), _ROWS_AT_ONCE):
+            said[:, begin : begin + _ROWS_AT_ONCE] = self._of_standardised(rows[begin : begin + _ROWS_AT_ONCE])
+        for value, member in zip(said, self.members, strict=True):
+            if member.required:
+                value[~np.isfinite(columns_of(matrix, member.required, names)).all(axis=1)] = np.nan
+        return said
+
+    def _of_standardised(self, rows: FloatArray) -> FloatArray:
+        product, gap, squares = np.empty((3, len(rows), len(self._first)))
+        for member, (features, centres) in zip(self.members, self._places, strict=True):
+            own = rows[:, features]
+            np.matvec(member.centres, own, out=product[:, centres])
+            np.subtract(own[:, :1], self._first[centres], out=gap[:, centres])
+            np.add(np.vecdot(own, own)[:, None], self._squared[centres], out=squares[:, centres])
+        value = self.members[0].form.unscaled(product, gap, squares, self._per_feature)
+        return np.stack(
+            [
+                np.vecdot(value[:, centres], self._weights[centres]) + member.offset
+                for member, (_, centres) in zip(self.members, self._places, strict=True)
+            ]
+        )
+
+    @cached_property
+    def _places(self) -> list[tuple[slice, slice]]:
+        """Where each member's features and centres stand."""
+        return list(
+            zip(
+                _side_by_side([len(member.names) for member in self.members]),
+                _side_by_side([len(member.weights) for member in self.members]),
+                strict=True,
+            )
+        )
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(name for member in self.members for name in member.names)
+
+    @cached_property
+    def _scaling(self) -> Standardisation:
+        scalings = [member.standardisation for member in self.members]
+        return Standardisation(
+            np.concatenate([each.logarithmic for each in scalings]),
+            np.concatenate([each.median for each in scalings]),
+            np.concatenate([each.spread for each in scalings]),
+        )
+
+    @cached_property
+    def _first(self) -> FloatArray:
+        return np.concatenate([member.centres[:, 0] for member in self.members])
+
+    @cached_property
+    def _squared(self) -> FloatArray:
+        return np.concatenate([np.vecdot(member.centres, member.centres) for member in self.members])
+
+    @cached_property
+    def _weights(self) -> FloatArray:
+        return np.concatenate([member.form.amplitude**2 * member.weights for member in self.members])
+
+    @cached_property
+    def _per_feature(self) -> PerFeature:
+        of_members = [member.form.per_feature(len(member.names)) for member in self.members]
+        counts = [len(member.weights) for member in self.members]
+        return PerFeature(*(np.repeat(factors, counts) for factors in zip(*of_members, strict=True)))
+
+
+def _side_by_side(lengths: Sequence[int]) -> list[slice]:
+    edges = itertools.accumulate(lengths, initial=0)
+    return [slice(first, stop) for first, stop in itertools.pairwise(edges)]
 
 
 def kernel_member(

@@ -1,10 +1,11 @@
 """The one policy: from an assessed battery to a decision.
 
 Gates first, in the policy's order; then the reasons not to grade; then the grade: the highest cut
-that both the interval and the suitability probability clear. Whatever the policy's numbers are,
-a disqualifying finding wins, a wider interval never earns a better grade, and every state of
-health falls into exactly one band: that is proved in the constructor. The numbers themselves live
-in dated files (`policies/*.toml`), read by `policy_file`.
+that the evidence clears, a direct measurement by its interval, a trained method by the certified
+thresholds in force (`models.evidence`). Whatever the policy's numbers are, a disqualifying finding
+wins, a wider interval never earns a better grade, and every state of health falls into exactly one
+band: that is proved in the constructor. The numbers themselves live in dated files
+(`policies/*.toml`), read by `policy_file`.
 """
 
 import itertools
@@ -18,10 +19,11 @@ from features.errors import InvalidInput, Problem
 from features.feature_set import Method
 from features.findings import Finding, Message, Severity
 from features.vocabulary import Level, Provenance
+from models.applicability import not_calibrated
+from models.certification import Certification
 from models.decision import (
     AbstentionCode,
     Assessment,
-    CapacityEstimate,
     GradingCase,
     GradingDecision,
     NextTest,
@@ -29,7 +31,9 @@ from models.decision import (
     PolicyStamp,
     cut_key,
 )
+from models.evidence import CertifiedScore, MeasuredInterval, Proof
 from models.gates import Gates
+from models.risk_levels import RiskRule
 from models.terms import CapacityTestTerms, GradingTerms
 
 FORBIDDEN_USES = frozenset({"e_bicycle", "e_moped", "e_scooter"})
@@ -47,7 +51,7 @@ KNOWN_USES: Mapping[str, Message] = {
 
 
 class WhenUncertain(StrEnum):
-    """What happens when the interval spans a cut between two grades."""
+    """What happens when the evidence leaves a cut between two grades open."""
 
     DOWNGRADE = "downgrade"
     RETEST = "retest"
@@ -65,7 +69,21 @@ class GradeBand:
 
 @dataclass(frozen=True, slots=True)
 class OfferedTest:
-    """A test the policy may ask for, and which open questions it answers."""
+    """A test the policy may ask for, and which open questions it answers.
+
+    Attributes
+    ----------
+    test : NextTest
+        What to do, by which method, in how many minutes.
+    answers : frozenset of AbstentionCode
+        Questions it may settle.
+    after : frozenset of Method
+        Best methods measured so far after which it is offered.
+    levels : frozenset of Level
+        Levels it can be done on.
+    needs_known_type : bool
+        Whether it is offered only where a certificate of its method reaches the declared type.
+    """
 
     test: NextTest
     answers: frozenset[AbstentionCode]
@@ -73,12 +91,12 @@ class OfferedTest:
     levels: frozenset[Level]
     needs_known_type: bool
 
-    def fits(self, code: str, case: GradingCase, known_type: bool) -> bool:
+    def fits(self, code: str, case: GradingCase, certified_methods: frozenset[Method]) -> bool:
         """Whether this test would answer the open question for this battery."""
         return (
             code in self.answers
             and case.identity.level in self.levels
-            and (known_type or not self.needs_known_type)
+            and (self.test.method in certified_methods or not self.needs_known_type)
             and (case.vector.method is None or case.vector.method in self.after)
         )
 
@@ -100,9 +118,11 @@ class Policy:
     recycle_below_fraction : float
         State of health under which a battery is recycled; the lowest grade's minimum.
     when_uncertain : WhenUncertain
-        What a spanned cut between two grades means.
+        What an open cut between two grades means.
     maximum_probability_below_cut : float
-        A cut is cleared only if P(state of health < cut) is at most this.
+        A direct measurement clears a cut only if P(state of health < cut) is at most this.
+    risk : RiskRule
+        What is promised of trained methods, and over which batteries.
     capacity_test : CapacityTestTerms
         When a directly measured capacity may be compared with the cuts, and how sure it is.
     bms_reported_ceiling : str
@@ -115,8 +135,8 @@ class Policy:
     Raises
     ------
     InvalidInput
-        If a state of health would fall into no band or two, a use is unknown or forbidden, or some
-        open question has no test that answers it.
+        If a state of health would fall into no band or two, a use is unknown or forbidden, a range ends
+        before it begins, or some open question has no test that answers it.
     """
 
     stamp: PolicyStamp
@@ -126,13 +146,19 @@ class Policy:
     recycle_below_fraction: float
     when_uncertain: WhenUncertain
     maximum_probability_below_cut: float
+    risk: RiskRule
     capacity_test: CapacityTestTerms
     bms_reported_ceiling: str
     gates: Gates
     offered_tests: tuple[OfferedTest, ...]
 
     def __post_init__(self) -> None:
-        problems = [*_band_problems(self), *_use_problems(self), *_next_test_problems(self.offered_tests)]
+        problems = [
+            *_band_problems(self),
+            *_use_problems(self),
+            *_range_problems(self.capacity_test),
+            *_next_test_problems(self.offered_tests),
+        ]
         if problems:
             raise InvalidInput(
                 f"Policy {self.stamp.policy_id} {self.stamp.version} is not sound; it was not loaded.",
@@ -145,10 +171,9 @@ class Policy:
         """Minimum state of health of every grade, highest first."""
         return tuple(band.minimum_fraction for band in self.bands)
 
-    @property
-    def terms(self) -> GradingTerms:
-        """What an assessment needs to know."""
-        return GradingTerms(self.cuts, self.capacity_test)
+    def terms(self, certification: Certification) -> GradingTerms:
+        """What an assessment needs to know, with what was certified for the bundle under this policy."""
+        return GradingTerms(self.cuts, self.capacity_test, certification)
 
     def decide(self, case: GradingCase, assessment: Assessment, bundle_sha256: str) -> GradingDecision:
         """Decide what happens to a battery.
@@ -179,6 +204,7 @@ class Policy:
             policy=self.stamp,
             bundle_sha256=bundle_sha256,
             estimate=assessment.estimate,
+            thresholds=assessment.thresholds,
         )
 
     def _held(self, case: GradingCase) -> "_Verdict | None":
@@ -186,39 +212,38 @@ class Policy:
         return _Verdict(Outcome.HOLD, closed) if closed else None
 
     def _abstained(self, case: GradingCase, assessment: Assessment) -> "_Verdict | None":
-        missing = (*self.gates.unmeasured(case), *assessment.abstentions)
-        if not missing and assessment.estimate is None:
-            missing = (_insufficient(),)
+        missing = (*self.gates.unmeasured(case), *assessment.abstentions) or _unproved(assessment)
         return _Verdict(Outcome.RETEST, missing) if missing else None
 
     def _graded(self, case: GradingCase, assessment: Assessment) -> "_Verdict":
+        proof = self._proof(case, assessment)
+        cleared = next((band for band in self.bands if proof.clears(band.minimum_fraction)), None)
+        if cleared is None:
+            return self._below_all_cuts(proof)
+        better = cleared.below_fraction
+        if self.when_uncertain is WhenUncertain.RETEST and better in self.cuts and not proof.lies_below(better):
+            return _Verdict(Outcome.RETEST, (proof.undecided(better),))
+        return self._under_ceiling(assessment, cleared, proof.cleared(cleared.minimum_fraction, cleared.name))
+
+    def _proof(self, case: GradingCase, assessment: Assessment) -> Proof:
         estimate = assessment.estimate
         if estimate is None:
             raise ValueError(f"Battery {case.identity.battery_id} has no estimate; abstention comes before grading.")
-        cleared = next((band for band in self.bands if self._clears(estimate, band.minimum_fraction)), None)
-        if cleared is None:
-            return self._below_all_cuts(estimate)
-        if self.when_uncertain is WhenUncertain.RETEST and self._reaches_above(estimate, cleared):
-            return _Verdict(Outcome.RETEST, (_undecided(estimate, cleared.below_fraction),))
-        return self._under_ceiling(estimate, cleared)
+        if assessment.thresholds is not None:
+            return CertifiedScore.of(estimate, assessment.thresholds)
+        return MeasuredInterval(estimate, self.maximum_probability_below_cut)
 
-    def _clears(self, estimate: CapacityEstimate, cut: float) -> bool:
-        probability = estimate.probability_below_cut[cut_key(cut)]
-        return estimate.lower_fraction >= cut and probability <= self.maximum_probability_below_cut
+    def _below_all_cuts(self, proof: Proof) -> "_Verdict":
+        lowest = self.recycle_below_fraction
+        if proof.lies_below(lowest):
+            return _Verdict(Outcome.RECYCLE, (proof.below(lowest),))
+        return _Verdict(Outcome.RETEST, (proof.undecided(lowest),))
 
-    def _reaches_above(self, estimate: CapacityEstimate, band: GradeBand) -> bool:
-        return estimate.upper_fraction >= band.below_fraction
-
-    def _below_all_cuts(self, estimate: CapacityEstimate) -> "_Verdict":
-        if estimate.upper_fraction < self.recycle_below_fraction:
-            return _Verdict(Outcome.RECYCLE, (_below_lowest(estimate, self.recycle_below_fraction),))
-        return _Verdict(Outcome.RETEST, (_undecided(estimate, self.recycle_below_fraction),))
-
-    def _under_ceiling(self, estimate: CapacityEstimate, cleared: GradeBand) -> "_Verdict":
-        clears = _clears_cut(estimate, cleared)
+    def _under_ceiling(self, assessment: Assessment, cleared: GradeBand, clears: Finding) -> "_Verdict":
         names = [band.name for band in self.bands]
         ceiling = names.index(self.bms_reported_ceiling)
-        if estimate.provenance is not Provenance.BMS_REPORTED or names.index(cleared.name) >= ceiling:
+        reported = assessment.estimate is not None and assessment.estimate.provenance is Provenance.BMS_REPORTED
+        if not reported or names.index(cleared.name) >= ceiling:
             return _Verdict(Outcome.CASCADE, (clears,), cleared)
         return _Verdict(Outcome.CASCADE, (_ceiling(self.bms_reported_ceiling), clears), self.bands[ceiling])
 
@@ -235,7 +260,7 @@ class Policy:
         if verdict.outcome is not Outcome.RETEST:
             return None
         code = verdict.reasons[0].code
-        fitting = [each.test for each in self.offered_tests if each.fits(code, case, assessment.known_type)]
+        fitting = [each.test for each in self.offered_tests if each.fits(code, case, assessment.certified_methods)]
         return min(fitting, key=lambda test: test.minutes)
 
 
@@ -246,45 +271,13 @@ class _Verdict:
     band: GradeBand | None = None
 
 
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"
-
-
-def _interval_evidence(estimate: CapacityEstimate, cut: float) -> dict[str, bool | int | float | str]:
-    return {
-        "cut_fraction": cut,
-        "lower_fraction": estimate.lower_fraction,
-        "upper_fraction": estimate.upper_fraction,
-        "probability_below_cut": estimate.probability_below_cut[cut_key(cut)],
-    }
-
-
-def _clears_cut(estimate: CapacityEstimate, band: GradeBand) -> Finding:
-    lower, cut = _percent(estimate.lower_fraction), _percent(band.minimum_fraction)
-    message = Message(
-        f"State of health is at least {lower}, which clears the cut of grade {band.name} ({cut}).",
-        f"健康状态下限 {lower},达到 {band.name} 级门槛({cut})。",
-    )
-    return Finding("CLEARS_CUT", Severity.NOTE, message, _interval_evidence(estimate, band.minimum_fraction))
-
-
-def _below_lowest(estimate: CapacityEstimate, cut: float) -> Finding:
-    upper, shown = _percent(estimate.upper_fraction), _percent(cut)
-    message = Message(
-        f"State of health is at most {upper}, below the lowest cut ({shown}).",
-        f"健康状态上限 {upper},低于最低门槛({shown})。",
-    )
-    return Finding("BELOW_LOWEST_CUT", Severity.NOTE, message, _interval_evidence(estimate, cut))
-
-
-def _undecided(estimate: CapacityEstimate, cut: float) -> Finding:
-    lower, upper, shown = _percent(estimate.lower_fraction), _percent(estimate.upper_fraction), _percent(cut)
-    message = Message(
-        f"State of health lies between {lower} and {upper}; that does not decide the cut at {shown}.",
-        f"健康状态在 {lower} 与 {upper} 之间,无法判定 {shown} 门槛。",
-    )
-    evidence = _interval_evidence(estimate, cut)
-    return Finding(AbstentionCode.UNDECIDED_AT_CUT.value, Severity.CAUTION, message, evidence)
+def _unproved(assessment: Assessment) -> tuple[Finding, ...]:
+    """A direct capacity test knows its uncertainty; everything else needs a certificate."""
+    estimate = assessment.estimate
+    if estimate is None:
+        return (_insufficient(),)
+    proved = assessment.thresholds is not None or estimate.method is Method.CAPACITY_TEST
+    return () if proved else (not_calibrated(estimate.method),)
 
 
 def _ceiling(grade: str) -> Finding:
@@ -345,6 +338,15 @@ def _use_problems(policy: Policy) -> Iterator[Problem]:
                 yield Problem(f"grades.{band.name}.uses", "cascade batteries may not go into e-bicycles", use)
             elif use not in KNOWN_USES:
                 yield Problem(f"grades.{band.name}.uses", f"must be one of {', '.join(KNOWN_USES)}", use)
+
+
+def _range_problems(terms: CapacityTestTerms) -> Iterator[Problem]:
+    for name, lowest, highest in (
+        ("discharge_rate_c", terms.lowest_rate_c, terms.highest_rate_c),
+        ("temperature_celsius", terms.lowest_temperature_celsius, terms.highest_temperature_celsius),
+    ):
+        if lowest >= highest:
+            yield Problem(f"capacity_test.lowest_{name}", f"must lie below the highest ({highest:g})", f"{lowest:g}")
 
 
 def _next_test_problems(offered: tuple[OfferedTest, ...]) -> Iterator[Problem]:

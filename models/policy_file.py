@@ -21,6 +21,7 @@ from features.vocabulary import Level
 from models.decision import AbstentionCode, NextTest, PolicyStamp
 from models.gates import GateName, Gates
 from models.policy import GradeBand, OfferedTest, Policy, WhenUncertain
+from models.risk_levels import CalibrateBy, RiskLevels, RiskRule, WhenNotCertifiable
 from models.terms import CapacityTestTerms
 
 SHIPPED_POLICY = Path(__file__).parent / "policies" / "example-2026-11.toml"
@@ -50,6 +51,15 @@ class _Decision(_Sourced):
     recycle_below_state_of_health_fraction: Annotated[Fraction, Field(strict=True)]
 
 
+class _Risk(_Sourced):
+    max_false_accept_share: Annotated[float, Field(gt=0.0, lt=0.5, strict=True)]
+    max_false_reject_share: Annotated[float, Field(gt=0.0, lt=0.5, strict=True)]
+    confidence: Annotated[float, Field(ge=0.5, lt=1.0, strict=True)]
+    calibrate_by: CalibrateBy
+    when_not_certifiable: WhenNotCertifiable
+    least_batteries_per_type: Annotated[int, Field(ge=1, le=100_000, strict=True)]
+
+
 class _Grade(_Sourced):
     name: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9+-]{0,3}$")]
     minimum_state_of_health_fraction: Annotated[Fraction, Field(strict=True)]
@@ -77,6 +87,8 @@ class _CapacityTest(_Sourced):
     relative_standard_uncertainty_fraction: Annotated[float, Field(gt=0.0, lt=0.2, strict=True)]
     lowest_discharge_rate_c: Annotated[float, Field(gt=0.0, le=2.0, strict=True)]
     highest_discharge_rate_c: Annotated[float, Field(gt=0.0, le=5.0, strict=True)]
+    lowest_temperature_celsius: Annotated[float, Field(ge=-40.0, le=60.0, strict=True)]
+    highest_temperature_celsius: Annotated[float, Field(ge=-40.0, le=80.0, strict=True)]
 
 
 class _ProvenanceRule(_Sourced):
@@ -98,6 +110,7 @@ class _NextTest(_Table):
 class _PolicyFile(_Table):
     policy: _Header
     decision: _Decision
+    risk: _Risk
     grades: list[_Grade]
     gates: _Gates
     capacity_test: _CapacityTest
@@ -158,11 +171,8 @@ def _policy(written: _PolicyFile, sha256: str) -> Policy:
         recycle_below_fraction=written.decision.recycle_below_state_of_health_fraction,
         when_uncertain=written.decision.when_uncertain,
         maximum_probability_below_cut=written.decision.maximum_probability_below_cut,
-        capacity_test=CapacityTestTerms(
-            relative_standard_uncertainty=written.capacity_test.relative_standard_uncertainty_fraction,
-            lowest_rate_c=written.capacity_test.lowest_discharge_rate_c,
-            highest_rate_c=written.capacity_test.highest_discharge_rate_c,
-        ),
+        risk=_risk(written.risk),
+        capacity_test=_capacity_test(written.capacity_test),
         bms_reported_ceiling=written.provenance.bms_reported_ceiling,
         gates=_gates(written.gates),
         offered_tests=tuple(_offered(each) for each in written.next_tests),
@@ -173,6 +183,25 @@ def _band(grade: _Grade) -> GradeBand:
     below = grade.below_state_of_health_fraction
     upper_end = math.inf if below is None else below
     return GradeBand(grade.name, grade.minimum_state_of_health_fraction, upper_end, tuple(grade.uses))
+
+
+def _risk(written: _Risk) -> RiskRule:
+    return RiskRule(
+        levels=RiskLevels(written.max_false_accept_share, written.max_false_reject_share, written.confidence),
+        calibrate_by=written.calibrate_by,
+        when_not_certifiable=written.when_not_certifiable,
+        least_batteries_per_type=written.least_batteries_per_type,
+    )
+
+
+def _capacity_test(written: _CapacityTest) -> CapacityTestTerms:
+    return CapacityTestTerms(
+        relative_standard_uncertainty=written.relative_standard_uncertainty_fraction,
+        lowest_rate_c=written.lowest_discharge_rate_c,
+        highest_rate_c=written.highest_discharge_rate_c,
+        lowest_temperature_celsius=written.lowest_temperature_celsius,
+        highest_temperature_celsius=written.highest_temperature_celsius,
+    )
 
 
 def _gates(written: _Gates) -> Gates:

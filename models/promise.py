@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from features.findings import Message
 from models.certificate import CannotPromise, Certificate, TypeTally
 
+MIX_ONLY = Message(
+    "The promise holds for the calibration mix of types only. What a single type got is an observation; only a "
+    "certificate of its own, where there is one, promises anything for it.",
+    "承诺仅适用于校准样本的类型构成。单一类型的结果只是观察值;只有该类型自己的认证(如有)才对其作出承诺。",
+)
+
 
 def promise_in_words(certificate: Certificate) -> Message:
     """What is promised, with which confidence, on how many batteries, and for what."""
@@ -38,6 +44,15 @@ def refusal_in_words(refusal: CannotPromise) -> Message:
         f"无法以 {confidence} 置信度承诺 {cut} 门槛处误收不超过 {accepts}、误拒不超过 {rejects}:"
         f"现有校准电池 {count} 块({mix}),至少需要 {needed} 块且无一出错,尚缺 {missing} 块。"
         "未作任何认证。请增加到站实测电池,或放宽风险水平。",
+    )
+
+
+def too_few_in_words(type_key: str, battery_count: int, least: int) -> Message:
+    """Why a type is left out of every certificate."""
+    return Message(
+        f"{battery_count} calibration batteries of type {type_key} are fewer than the policy asks of a type ({least}); "
+        "no certificate reaches it.",
+        f"{type_key} 类型仅有 {battery_count} 块校准电池,少于策略要求的 {least} 块,任何认证均不适用。",
     )
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from features.errors import InvalidInput, Problem
 from features.measurement import FloatArray
 from models.binomial import batteries_needed, errors_allowed, upper_bound_share
-from models.certificate import CannotPromise, Certificate, ErrorBudget, Names, TypeCertificates, TypeTally
+from models.certificate import CannotPromise, Certificate, ErrorBudget, Names, TypeTally
 from models.risk_levels import RiskLevels
 
 BoolArray = npt.NDArray[np.bool_]
@@ -100,19 +100,39 @@ def certify(batteries: CalibrationBatteries, cut_fraction: float, levels: RiskLe
     below = batteries.measured_fraction < cut_fraction
     accept_at_least = _accept_at_least(batteries.score[below], accepts, cut_fraction)
     reject_below = _reject_below(batteries.score[~below], rejects, cut_fraction)
-    false_accept, false_reject = below & (batteries.score >= accept_at_least), ~below & (batteries.score < reject_below)
-    return Certificate(
-        cut_fraction=cut_fraction,
-        levels=levels,
-        accept_at_least=accept_at_least,
-        reject_below=reject_below,
-        false_accepts=_budget(accepts, false_accept, levels),
-        false_rejects=_budget(rejects, false_reject, levels),
-        types={key: _tally(batteries, key, cut_fraction, accept_at_least, reject_below) for key in batteries.counts},
-    )
+    return _certificate(batteries, cut_fraction, levels, (accept_at_least, reject_below), (accepts, rejects))
 
 
-def certify_by_type(batteries: CalibrationBatteries, cut_fraction: float, levels: RiskLevels) -> TypeCertificates:
+def tightened(
+    certificate: Certificate, batteries: CalibrationBatteries, accept_at_least: float, reject_below: float
+) -> Certificate:
+    """The certificate at stricter thresholds of the same sequence: they passed too, and their risk is smaller.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        As certified.
+    batteries : CalibrationBatteries
+        Those it was certified on.
+    accept_at_least, reject_below : float
+        No looser than the certificate's own.
+
+    Raises
+    ------
+    ValueError
+        If a threshold is looser: nothing was certified there.
+    """
+    if accept_at_least < certificate.accept_at_least or reject_below > certificate.reject_below:
+        shown = f"{accept_at_least} / {reject_below}"
+        raise ValueError(f"Nothing was certified at {shown}, only up to {certificate}.")
+    allowed = certificate.false_accepts.allowed, certificate.false_rejects.allowed
+    thresholds = accept_at_least, reject_below
+    return _certificate(batteries, certificate.cut_fraction, certificate.levels, thresholds, allowed)
+
+
+def certify_by_type(
+    batteries: CalibrationBatteries, cut_fraction: float, levels: RiskLevels
+) -> tuple[Certificate | CannotPromise, ...]:
     """One certificate per type that has the batteries for it, and one for all other types together.
 
     Parameters
@@ -122,8 +142,8 @@ def certify_by_type(batteries: CalibrationBatteries, cut_fraction: float, levels
 
     Returns
     -------
-    TypeCertificates
-        Every type of the calibration in exactly one group.
+    tuple of Certificate or CannotPromise
+        Every type of the calibration in exactly one of them; the others' is the last.
 
     Notes
     -----
@@ -133,7 +153,28 @@ def certify_by_type(batteries: CalibrationBatteries, cut_fraction: float, levels
     alone = [key for key, count in batteries.counts.items() if count >= _needed(levels)]
     rest = ~np.isin(batteries.type_keys.astype(str), alone)
     members = [batteries.type_keys == key for key in alone] + ([rest] if rest.any() else [])
-    return TypeCertificates(tuple(certify(batteries.taken(rows), cut_fraction, levels) for rows in members))
+    return tuple(certify(batteries.taken(rows), cut_fraction, levels) for rows in members)
+
+
+def _certificate(
+    batteries: CalibrationBatteries,
+    cut_fraction: float,
+    levels: RiskLevels,
+    thresholds: tuple[float, float],
+    errors: tuple[int, int],
+) -> Certificate:
+    """Certificate at an accept and a reject threshold, with the errors allowed of either kind."""
+    (accept, reject), (accepts, rejects) = thresholds, errors
+    below = batteries.measured_fraction < cut_fraction
+    return Certificate(
+        cut_fraction=cut_fraction,
+        levels=levels,
+        accept_at_least=accept,
+        reject_below=reject,
+        false_accepts=_budget(accepts, below & (batteries.score >= accept), levels),
+        false_rejects=_budget(rejects, ~below & (batteries.score < reject), levels),
+        types={key: _tally(batteries, key, cut_fraction, accept, reject) for key in batteries.counts},
+    )
 
 
 def _needed(levels: RiskLevels) -> int:

@@ -8,12 +8,15 @@ odds. All of it is arrays; nothing here is an object of a library but the booste
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from lightgbm import Booster
 
 from features.measurement import FloatArray
+from models.columns import columns_of
 from models.decision import cut_key
+from models.trees import Trees
 
 _NEVER_CERTAIN = 1e-4
 """Probabilities stay this far from 0 and 1: no calibration set of hundreds supports more."""
@@ -38,11 +41,16 @@ def predictive_probability(scores: FloatArray, value: FloatArray) -> FloatArray:
     >>> predictive_probability(np.array([-1.0, 0.0, 1.0]), np.array([0.0])).tolist()
     [0.5]
     """
+    probability: FloatArray = np.interp(value, *_distribution(scores))
+    return probability
+
+
+def _distribution(scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Errors and the probability of a smaller one, from almost never to almost always; each shape (m + 2,)."""
     rank = np.arange(1, len(scores) + 1) / (len(scores) + 1)
     beyond = np.concatenate(([scores[0] - 2.0], scores, [scores[-1] + 2.0]))
     levels = np.concatenate(([_NEVER_CERTAIN], rank, [1.0 - _NEVER_CERTAIN]))
-    probability: FloatArray = np.interp(value, beyond, levels)
-    return probability
+    return beyond, levels
 
 
 @dataclass(frozen=True)
@@ -67,20 +75,23 @@ class CutClassifier:
 
     def probability(self, matrix: FloatArray, names: Sequence[str], predictive: FloatArray) -> FloatArray:
         """Calibrated P(state of health < cut) per row."""
-        position = {name: index for index, name in enumerate(names)}
-        raw = self.booster.predict(matrix[:, [position[name] for name in self.names]], num_threads=1)
-        score = (
-            self.intercept
-            + self.predictive_weight * logit(predictive)
-            + self.booster_weight * logit(np.asarray(raw, dtype=np.float64))
-        )
-        probability: FloatArray = 1.0 / (1.0 + np.exp(-score))
-        return np.clip(probability, _NEVER_CERTAIN, 1.0 - _NEVER_CERTAIN)
+        classified = self._trees.predict(columns_of(matrix, self.names, names))
+        score = self.intercept + self.predictive_weight * logit(predictive) + self.booster_weight * logit(classified)
+        return _held(1.0 / (1.0 + np.exp(-score)))
+
+    @cached_property
+    def _trees(self) -> Trees:
+        return Trees.of(self.booster)
+
+
+def _held(probability: FloatArray) -> FloatArray:
+    held: FloatArray = np.minimum(np.maximum(probability, _NEVER_CERTAIN), 1.0 - _NEVER_CERTAIN)
+    return held
 
 
 def logit(probability: FloatArray) -> FloatArray:
     """Log odds of a probability held away from 0 and 1."""
-    held = np.clip(probability, _NEVER_CERTAIN, 1.0 - _NEVER_CERTAIN)
+    held = _held(probability)
     log_odds: FloatArray = np.log(held / (1.0 - held))
     return log_odds
 
@@ -111,10 +122,14 @@ class Suitability:
             In the order of `cuts`.
         """
         rising = sorted(cuts)
-        columns = []
-        for cut in rising:
-            predictive = predictive_probability(self.scores, (cut - point) / spread)
-            classifier = self.classifiers.get(cut_key(cut))
-            columns.append(predictive if classifier is None else classifier.probability(matrix, names, predictive))
-        ordered = np.maximum.accumulate(np.column_stack(columns), axis=1)
+        errors = (np.array(rising) - point[:, None]) / spread[:, None]
+        below: FloatArray = np.interp(errors, *self._predictive)
+        for place, cut in enumerate(rising):
+            if (classifier := self.classifiers.get(cut_key(cut))) is not None:
+                below[:, place] = classifier.probability(matrix, names, below[:, place])
+        ordered = np.maximum.accumulate(below, axis=1)
         return ordered[:, [rising.index(cut) for cut in cuts]]
+
+    @cached_property
+    def _predictive(self) -> tuple[FloatArray, FloatArray]:
+        return _distribution(self.scores)

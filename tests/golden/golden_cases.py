@@ -16,13 +16,22 @@ import numpy as np
 
 from features.extract import extract
 from features.feature_set import FeatureVector
-from features.measurement import BatteryHistory, BatteryIdentity, Inspection, MeasurementRun, SourceStamp
+from features.measurement import (
+    BatteryHistory,
+    BatteryIdentity,
+    CanonicalTable,
+    Inspection,
+    MeasurementRun,
+    SourceStamp,
+)
 from features.pulse import train_from_turning_points
-from features.vocabulary import Chemistry, Level, RunKind
+from features.vocabulary import Chemistry, Level, RunKind, TableFormat
 from models.assessment import assess
 from models.bundle import Bundle
+from models.certification import certified
 from models.decision import GradingCase, GradingDecision
 from models.policy_file import SHIPPED_POLICY, load_policy
+from models.risk_levels import CalibrateBy, RiskLevels, RiskRule, WhenNotCertifiable
 from tests.support.cases import MOMENT
 from tests.support.simulated_battery import SimulatedBattery
 from tests.training.synthetic_pulses import LFP, NMC, SyntheticType, step_table, turning_points
@@ -32,7 +41,10 @@ BUNDLE_FOLDER = FOLDER / "bundle"
 DECISIONS_FILE = FOLDER / "decisions.json"
 FEATURES_FILE = FOLDER / "features.json"
 
+RISK = RiskRule(RiskLevels(0.1, 0.1, 0.9), CalibrateBy.MIX, WhenNotCertifiable.REFUSE, 20)
+
 CELL = SimulatedBattery(35.0, 28.0, Chemistry.LFP)
+SLOPING = SimulatedBattery(21.0, 17.0, Chemistry.NMC)
 SPENT = SimulatedBattery(35.0, 18.0, Chemistry.LFP)
 PACK = SimulatedBattery(100.0, 81.0, Chemistry.LFP, level=Level.PACK, series_count=90)
 
@@ -41,10 +53,13 @@ def golden_features() -> dict[str, dict[str, Any]]:
     """Features of one simulated battery by method, with the digest of their definitions; None = not measurable."""
     runs = {
         "pulse_test": CELL.run(RunKind.PULSE_TEST, CELL.pulse_train()),
+        "two_pulse_trains": CELL.run(RunKind.PULSE_TEST, CELL.two_trains()),
         "capacity_test": CELL.run(RunKind.CAPACITY_TEST, CELL.capacity_test()),
+        "partial_charge": SLOPING.run(RunKind.PARTIAL_CHARGE, SLOPING.partial_charge()),
+        "impedance": CELL.run(RunKind.IMPEDANCE, _spectrum()),
         "field_telemetry": PACK.run(RunKind.FIELD_TELEMETRY, PACK.telemetry()),
     }
-    batteries = {"field_telemetry": PACK}
+    batteries = {"field_telemetry": PACK, "partial_charge": SLOPING}
     vectors = {method: _vector(batteries.get(method, CELL).history(run)) for method, run in runs.items()}
     return {
         method: {
@@ -56,7 +71,7 @@ def golden_features() -> dict[str, dict[str, Any]]:
 
 
 def golden_decisions(bundle: Bundle) -> dict[str, dict[str, Any]]:
-    """What the shipped policy decides about each sample case on the bundle's estimate."""
+    """What the shipped policy decides, at risks the frozen bundle's 48 batteries support."""
     return {name: _plain(_decision(history, bundle)) for name, history in _histories().items()}
 
 
@@ -102,14 +117,30 @@ def _pulsed(
     return BatteryHistory(identity, (run,), inspection or Inspection(leakage=False, swelling=False))
 
 
+def _spectrum() -> CanonicalTable:
+    """A resistance, an inductance, two arcs and a diffusion tail, 10 kHz to 10 mHz at 25 °C."""
+    frequency = np.logspace(4.0, -2.0, 61)
+    angular = 2j * np.pi * frequency
+    arcs = 0.0008 / (1.0 + angular * 0.0016) + 0.0006 / (1.0 + angular * 0.024)
+    impedance = 0.0010 + 2e-8 * angular + arcs + 0.0002 / np.sqrt(angular)
+    columns = {
+        "frequency_hertz": frequency,
+        "real_impedance_ohm": impedance.real,
+        "imaginary_impedance_ohm": impedance.imag,
+        "surface_temperature_celsius": np.full(61, 25.0),
+    }
+    return CanonicalTable(TableFormat.SPECTRUM, columns)
+
+
 def _vector(history: BatteryHistory) -> FeatureVector:
     return extract(history, max(run.available_at for run in history.runs))
 
 
 def _decision(history: BatteryHistory, bundle: Bundle) -> GradingDecision:
-    policy = load_policy(SHIPPED_POLICY)
+    policy = replace(load_policy(SHIPPED_POLICY), risk=RISK)
+    certification = certified(bundle.calibration, policy.cuts, policy.risk)
     case = GradingCase(history.identity, history.inspection, _vector(history))
-    assessment = assess(case, bundle, policy.terms)
+    assessment = assess(case, bundle, policy.terms(certification))
     return policy.decide(case, assessment, bundle.sha256)
 
 

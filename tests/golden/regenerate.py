@@ -16,7 +16,7 @@ from models.policy_file import SHIPPED_POLICY
 from tests.golden.golden_cases import BUNDLE_FOLDER, DECISIONS_FILE, FEATURES_FILE, golden_decisions, golden_features
 from tests.training.synthetic_pulses import synthetic_rows, write_public_layout
 from tests.training.tiny_plan import tiny_plan
-from training.run import judge, train_bundle
+from training.run import JudgedBundle, judge, train_bundle
 
 FROZEN_ON = date(2026, 11, 1)
 
@@ -27,7 +27,7 @@ def main() -> None:
         data_folder = write_public_layout(synthetic_rows(), Path(scratch))
         judged = judge(tiny_plan(), data_folder, SHIPPED_POLICY, print)
     shutil.rmtree(BUNDLE_FOLDER, ignore_errors=True)
-    train_bundle(judged, BUNDLE_FOLDER, FROZEN_ON, print)
+    train_bundle(JudgedBundle.of(judged), BUNDLE_FOLDER, FROZEN_ON, print)
     _write(DECISIONS_FILE, golden_decisions(load_bundle(BUNDLE_FOLDER)))
     _write(FEATURES_FILE, golden_features())
 

@@ -11,14 +11,18 @@ from features.measurement import CanonicalTable
 from features.vocabulary import Chemistry, RunKind, TableFormat
 from models.assessment import assess
 from models.bundle import REFERENCE_BUNDLE, Bundle, load_bundle
+from models.certification import certified
 from models.decision import GradingCase
+from models.risk_levels import CalibrateBy, RiskLevels, RiskRule, WhenNotCertifiable
 from models.terms import CapacityTestTerms, GradingTerms
 from tests.support.cases import CUTS, MOMENT, a_case, a_cell
 from tests.support.simulated_battery import SimulatedBattery
 
 BUNDLE = load_bundle(REFERENCE_BUNDLE)
 CELL = SimulatedBattery(35.0, 30.0, Chemistry.LFP)
-TERMS = GradingTerms(CUTS, CapacityTestTerms(0.01, 0.18, 1.2))
+RULE = RiskRule(RiskLevels(0.02, 0.05, 0.95), CalibrateBy.MIX, WhenNotCertifiable.RETEST, 25)
+CERTIFICATION = certified(BUNDLE.calibration, CUTS, RULE)
+TERMS = GradingTerms(CUTS, CapacityTestTerms(0.01, 0.18, 1.2, 15.0, 35.0), CERTIFICATION)
 
 
 def case_of(battery: SimulatedBattery, *runs: object) -> GradingCase:
@@ -26,8 +30,8 @@ def case_of(battery: SimulatedBattery, *runs: object) -> GradingCase:
     return GradingCase(history.identity, history.inspection, extract(history, MOMENT))
 
 
-def assessed(case: GradingCase, bundle: Bundle = BUNDLE):
-    return assess(case, bundle, TERMS)
+def assessed(case: GradingCase, bundle: Bundle = BUNDLE, terms: GradingTerms = TERMS):
+    return assess(case, bundle, terms)
 
 
 def codes(case: GradingCase) -> list[str]:
@@ -106,15 +110,60 @@ def test_a_type_no_visit_calibrated_may_not_grade_but_is_estimated() -> None:
     assert not said.estimate.calibrated
 
 
+def test_an_estimate_carries_the_thresholds_certified_for_its_method_and_type() -> None:
+    said = assessed(case_of(CELL))
+    assert said.thresholds == CERTIFICATION.thresholds(Method.PULSE_TEST, "LFP35")
+    assert Method.PULSE_TEST in said.certified_methods
+    assert assessed(direct_capacity_test()).thresholds is None
+
+
+def test_a_type_left_out_of_the_certificate_may_not_grade_and_is_told_why() -> None:
+    rule = replace(RULE, least_batteries_per_type=40)
+    terms = replace(TERMS, certification=certified(BUNDLE.calibration, CUTS, rule))
+    said = assessed(case_of(CELL), terms=terms)
+    assert (said.estimate.calibrated, said.thresholds) == (False, None)
+    assert Method.PULSE_TEST not in said.certified_methods
+    (reason,) = said.abstentions
+    assert reason.code == "METHOD_NOT_CALIBRATED"
+    assert "39 calibration batteries of type LFP35 are fewer than the policy asks of a type (40)" in reason.message.en
+
+
+def test_where_nothing_can_be_promised_the_method_may_not_grade_and_the_missing_batteries_are_told() -> None:
+    rule = replace(RULE, levels=RiskLevels(0.01, 0.05, 0.95))
+    terms = replace(TERMS, certification=certified(BUNDLE.calibration, CUTS, rule))
+    (reason,) = assessed(case_of(CELL), terms=terms).abstentions
+    assert reason.code == "METHOD_NOT_CALIBRATED"
+    assert "at least 299 without an error are needed, 87 are missing" in reason.message.en
+    assert "299" in reason.message.zh
+
+
+@pytest.mark.parametrize(
+    ("celsius", "doubted", "noted"),
+    [
+        (25.0, [], []),
+        (15.0, [], []),
+        (14.9, ["OUTSIDE_KNOWN_RANGE"], []),
+        (35.1, ["OUTSIDE_KNOWN_RANGE"], []),
+        (np.nan, [], ["TEMPERATURE_NOT_MEASURED"]),
+    ],
+)
+def test_a_capacity_at_another_temperature_is_not_compared_and_an_unknown_one_is_noted(
+    celsius: float, doubted: list[str], noted: list[str]
+) -> None:
+    said = assessed(direct_capacity_test(surface_temperature_celsius=celsius))
+    assert [reason.code for reason in said.abstentions] == doubted
+    assert [note.code for note in said.notes] == noted
+    if doubted:
+        assert f"{celsius:.1f} °C; the cuts are for 15 to 35 °C" in said.abstentions[0].message.en
+
+
+def direct_capacity_test(**values: float) -> GradingCase:
+    measured = {"discharged_capacity_ah": 28.0, "discharged_capacity_uncertainty_ah": 0.0, "discharge_rate_c": 1.0}
+    return direct(Method.CAPACITY_TEST, **{**measured, "surface_temperature_celsius": 25.0, **values})
+
+
 def test_a_capacity_test_carries_the_policys_uncertainty() -> None:
-    case = direct(
-        Method.CAPACITY_TEST,
-        discharged_capacity_ah=28.0,
-        discharged_capacity_uncertainty_ah=0.0,
-        discharge_rate_c=1.0,
-        surface_temperature_celsius=25.0,
-    )
-    estimate = assessed(case).estimate
+    estimate = assessed(direct_capacity_test()).estimate
     assert estimate.upper_ah - estimate.lower_ah == pytest.approx(2 * 1.6449 * 0.28, abs=1e-3)
     assert estimate.capacity_definition == "1.00C discharge from full to cut-off, 25 °C"
     assert estimate.calibrated

@@ -14,7 +14,7 @@ from models.applicability import insufficient_data, not_calibrated, unknown_type
 from models.decision import Assessment, Outcome
 from models.policy import FORBIDDEN_USES, GradeBand, Policy, WhenUncertain
 from models.policy_file import SHIPPED_POLICY, load_policy
-from tests.support.cases import a_case, a_cell, a_pack, an_estimate, assessed
+from tests.support.cases import THRESHOLDS, a_case, a_cell, a_pack, an_estimate, assessed, predicted
 
 POLICY = load_policy(SHIPPED_POLICY)
 RETESTING = replace(POLICY, when_uncertain=WhenUncertain.RETEST)
@@ -64,11 +64,84 @@ def test_every_retest_names_a_test_and_no_other_decision_does() -> None:
     assert decide(assessed(0.81, 0.86)).next_test is None
 
 
-def test_a_thin_pulse_test_of_a_known_type_asks_for_a_full_train_first() -> None:
+def next_test_after(assessment: Assessment, *certified: Method, **case: object) -> str:
+    reached = replace(assessment, certified_methods=frozenset(certified))
+    return decide(reached, **case).next_test.test_id
+
+
+def test_a_thin_pulse_test_asks_for_a_full_train_where_a_certificate_reaches_the_type() -> None:
     thin = Assessment(None, (insufficient_data(Method.PULSE_TEST),), known_type=True)
-    assert decide(thin).next_test.test_id == "pulse_train"
-    unknown = Assessment(None, (insufficient_data(Method.PULSE_TEST),), known_type=False)
-    assert decide(unknown).next_test.test_id == "capacity_test"
+    assert next_test_after(thin, Method.PULSE_TEST) == "pulse_train"
+    assert next_test_after(thin) == "capacity_test"
+
+
+def test_a_cell_undecided_after_one_train_is_offered_a_second_before_the_capacity_test() -> None:
+    both = (Method.PULSE_TEST, Method.TWO_PULSE_TRAINS)
+    assert next_test_after(predicted(0.60), *both) == "second_pulse_train"
+    assert next_test_after(predicted(0.60), Method.PULSE_TEST) == "capacity_test"
+    assert next_test_after(predicted(0.60), *both, method=Method.TWO_PULSE_TRAINS) == "capacity_test"
+    assert decide(replace(predicted(0.60), certified_methods=frozenset(both))).next_test.minutes == 35.0
+
+
+def test_methods_that_contradict_each_other_are_answered_by_a_capacity_test() -> None:
+    contradiction = Finding("METHODS_DISAGREE", Severity.CAUTION, Message("both", "矛盾"))
+    disagreeing = replace(predicted(0.9), abstentions=(contradiction,))
+    assert next_test_after(disagreeing, Method.PULSE_TEST, Method.TWO_PULSE_TRAINS) == "capacity_test"
+
+
+@pytest.mark.parametrize(
+    ("score", "outcome", "grade"),
+    [
+        (0.95, Outcome.CASCADE, "A"),
+        (0.85, Outcome.CASCADE, "A"),
+        (0.8499, Outcome.CASCADE, "B"),
+        (0.73, Outcome.CASCADE, "B"),
+        (0.7299, Outcome.CASCADE, "C"),
+        (0.62, Outcome.CASCADE, "C"),
+        (0.6199, Outcome.RETEST, None),
+        (0.59, Outcome.RETEST, None),
+        (0.5899, Outcome.RECYCLE, None),
+    ],
+)
+def test_a_trained_estimate_is_graded_by_the_thresholds_in_force(
+    score: float, outcome: Outcome, grade: str | None
+) -> None:
+    decision = decide(predicted(score))
+    assert (decision.outcome, decision.grade) == (outcome, grade)
+    assert decision.thresholds is THRESHOLDS
+
+
+@pytest.mark.parametrize(("score", "outcome"), [(0.85, "A"), (0.84, "retest"), (0.78, "retest"), (0.7799, "B")])
+def test_with_retest_a_score_not_rejected_at_the_better_cut_asks_again(score: float, outcome: str) -> None:
+    decision = decide(predicted(score), RETESTING)
+    assert (decision.grade or decision.outcome.value) == outcome
+
+
+def test_a_retest_for_indecision_says_score_thresholds_and_cut_in_both_languages() -> None:
+    reason = decide(predicted(0.8123), RETESTING).reasons[0]
+    assert reason.code == "UNDECIDED_AT_CUT"
+    for said in (reason.message.en, reason.message.zh):
+        assert all(part in said for part in ("81.23 %", "80.0 %", "85.00 %", "78.00 %"))
+    assert reason.evidence == {
+        "cut_fraction": 0.8,
+        "score_fraction": 0.8123,
+        "accept_at_least_fraction": 0.85,
+        "reject_below_fraction": 0.78,
+    }
+
+
+def test_a_grade_by_a_certificate_says_what_was_promised() -> None:
+    reason = decide(predicted(0.9)).reasons[0]
+    assert reason.code == "CLEARS_CUT"
+    for said in (reason.message.en, reason.message.zh):
+        assert all(part in said for part in ("90.00 %", "85.00 %", "2 %", "95 %"))
+    below = decide(predicted(0.5)).reasons[0]
+    assert (below.code, "5 %" in below.message.en) == ("BELOW_LOWEST_CUT", True)
+
+
+def test_a_trained_estimate_without_a_certificate_grades_nothing() -> None:
+    decision = decide(predicted(0.95, thresholds=None))
+    assert (decision.outcome, decision.reasons[0].code) == (Outcome.RETEST, "METHOD_NOT_CALIBRATED")
 
 
 def test_a_capacity_test_at_the_cut_asks_for_a_repetition_not_for_itself() -> None:
@@ -107,6 +180,7 @@ def test_bms_reported_capacity_is_graded_no_better_than_the_ceiling() -> None:
 
 
 fractions = st.floats(0.0, 1.3, allow_nan=False)
+RANK = ["A", "B", "C", None]
 
 
 @given(fractions, fractions, st.floats(0.0, 0.3), st.floats(0.0, 0.3), st.sampled_from(list(WhenUncertain)))
@@ -118,8 +192,40 @@ def test_a_wider_interval_never_earns_a_better_grade(
     probability = {0.80: 0.03, 0.70: 0.02, 0.60: 0.0}
     narrow = decide(assessed(low, high, probability_below=probability), policy)
     wide = decide(assessed(max(low - down, 0.0), high + up, probability_below=probability), policy)
-    rank = ["A", "B", "C", None]
-    assert rank.index(wide.grade) >= rank.index(narrow.grade)
+    assert RANK.index(wide.grade) >= RANK.index(narrow.grade)
+
+
+@given(fractions, st.floats(0.0, 0.2), st.floats(0.0, 0.3), st.sampled_from(list(WhenUncertain)))
+def test_a_wider_interval_never_earns_a_certified_estimate_a_better_grade(
+    score: float, half: float, wider: float, when: WhenUncertain
+) -> None:
+    policy = replace(POLICY, when_uncertain=when)
+    narrow = decide(predicted(score, half_width=half), policy)
+    wide = decide(predicted(score, half_width=half + wider), policy)
+    assert RANK.index(wide.grade) >= RANK.index(narrow.grade)
+
+
+@given(fractions, fractions, st.sampled_from(list(WhenUncertain)))
+def test_a_better_score_never_earns_a_worse_decision(a: float, b: float, when: WhenUncertain) -> None:
+    """Recycle, then undecided at the lowest cut, then the grades; undecided at a better cut is no grade."""
+    policy = replace(POLICY, when_uncertain=when)
+    worse, better = (decide(predicted(score), policy) for score in sorted((a, b)))
+    if worse.grade and better.grade:
+        assert RANK.index(better.grade) <= RANK.index(worse.grade)
+    assert not (better.outcome is Outcome.RECYCLE and worse.outcome is not Outcome.RECYCLE)
+
+
+@given(fractions, st.sampled_from(list(WhenUncertain)))
+def test_every_score_gets_exactly_one_outcome(score: float, when: WhenUncertain) -> None:
+    decision = decide(predicted(score), replace(POLICY, when_uncertain=when))
+    assert decision.outcome in set(Outcome) - {Outcome.HOLD}
+
+
+@given(fractions)
+def test_a_disqualifying_finding_beats_any_certified_score(score: float) -> None:
+    fault = Finding("quality.anything", Severity.DISQUALIFYING, Message("broken", "损坏"))
+    decision = decide(predicted(score), findings=(fault,))
+    assert (decision.outcome, decision.reasons[0]) == (Outcome.HOLD, fault)
 
 
 @given(fractions, fractions)

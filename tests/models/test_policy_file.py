@@ -4,6 +4,7 @@ import pytest
 
 from features.errors import InvalidInput
 from models.policy_file import SHIPPED_POLICY, load_policy
+from models.risk_levels import CalibrateBy, RiskLevels, RiskRule, WhenNotCertifiable
 
 SHIPPED = SHIPPED_POLICY.read_text(encoding="utf-8")
 
@@ -22,9 +23,14 @@ def test_the_shipped_policy_says_that_it_is_no_legal_standard() -> None:
     assert policy.when_uncertain.value == "downgrade"
 
 
+def test_the_shipped_policy_says_what_it_risks() -> None:
+    risk = load_policy(SHIPPED_POLICY).risk
+    assert risk == RiskRule(RiskLevels(0.02, 0.05, 0.95), CalibrateBy.MIX, WhenNotCertifiable.REFUSE, 25)
+
+
 def test_every_table_with_a_number_names_its_source_and_status() -> None:
     numbered = SHIPPED.count("status = "), SHIPPED.count("source = ")
-    assert numbered == (9, 9)
+    assert numbered == (10, 10)
 
 
 def test_the_digest_changes_with_any_byte(tmp_path: Path) -> None:
@@ -43,8 +49,17 @@ def test_the_digest_changes_with_any_byte(tmp_path: Path) -> None:
         ('order = ["identity", "appearance", ', 'order = ["appearance", ', "every gate once"),
         ("below_state_of_health_fraction = 0.80", "below_state_of_health_fraction = 0.78", "leaves a gap"),
         ('"street_lighting"', '"e_bicycle"', "e-bicycles"),
-        ("minutes = 360", "minutes = 0", "next_tests.2.minutes"),
+        ("minutes = 360", "minutes = 0", "next_tests.3.minutes"),
         ("[gates.alarms]", "[gates.alarms", "must be UTF-8 TOML"),
+        ("max_false_accept_share = 0.02", "max_false_accept_share = 0.0", "risk.max_false_accept_share"),
+        ("max_false_reject_share = 0.05", 'max_false_reject_share = "5 %"', "risk.max_false_reject_share"),
+        ("confidence = 0.95", "confidence = 1.0", "risk.confidence"),
+        ('calibrate_by = "mix"', 'calibrate_by = "station"', "risk.calibrate_by"),
+        ('when_not_certifiable = "refuse"', 'when_not_certifiable = "ignore"', "risk.when_not_certifiable"),
+        ("least_batteries_per_type = 25", "least_batteries = 25", "risk.least_batteries_per_type"),
+        ("least_batteries_per_type = 25", "least_batteries_per_type = 0", "risk.least_batteries_per_type"),
+        ("lowest_temperature_celsius = 15.0", "lowest_temperature_celsius = 40.0", "must lie below"),
+        ("lowest_discharge_rate_c = 0.18", "lowest_discharge_rate_c = 1.3", "must lie below"),
     ],
 )
 def test_a_damaged_policy_is_refused_naming_what_is_wrong(tmp_path: Path, old: str, new: str, complaint: str) -> None:

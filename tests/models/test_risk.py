@@ -167,28 +167,25 @@ def test_the_order_of_the_batteries_changes_nothing(pairs, share: float, chance)
 
 def test_a_type_with_enough_batteries_is_certified_alone_and_the_others_together() -> None:
     grouped = certify_by_type(batteries(DEVELOPMENT_MIX), CUT, FIVE_PERCENT)
-    assert [sorted(group.types) for group in grouped.groups] == [["LFP20"], ["LMO10"], ["LFP35", "NMC21"]]
-    assert all(isinstance(group, Certificate) for group in grouped.groups)
+    assert [sorted(group.types) for group in grouped] == [["LFP20"], ["LMO10"], ["LFP35", "NMC21"]]
+    assert all(isinstance(group, Certificate) for group in grouped)
 
 
 def test_at_two_percent_no_single_type_suffices_and_all_are_certified_together() -> None:
     calibration = batteries(DEVELOPMENT_MIX)
-    assert certify_by_type(calibration, CUT, TWO_PERCENT).groups == (certify(calibration, CUT, TWO_PERCENT),)
+    assert certify_by_type(calibration, CUT, TWO_PERCENT) == (certify(calibration, CUT, TWO_PERCENT),)
 
 
 def test_the_others_refuse_where_they_are_too_few_together() -> None:
-    grouped = certify_by_type(batteries({"LFP20": 71, "LFP35": 39}), CUT, FIVE_PERCENT)
-    refusal = grouped.of_type("LFP35")
+    alone, refusal = certify_by_type(batteries({"LFP20": 71, "LFP35": 39}), CUT, FIVE_PERCENT)
+    assert isinstance(alone, Certificate)
     assert isinstance(refusal, CannotPromise)
     assert (refusal.types, refusal.batteries_missing) == ({"LFP35": 39}, 20)
-    verdicts = grouped.decide(np.array(["LFP20", "LFP35", "NMC2.1"]), np.array([0.99, 0.99, 0.99]))
-    assert verdicts.tolist() == [CutVerdict.ACCEPT, CutVerdict.UNDECIDED, CutVerdict.UNDECIDED]
-    assert grouped.of_type("NMC2.1") is None
 
 
 @given(st.dictionaries(st.sampled_from("ABCDE"), st.integers(1, 130), min_size=1))
 def test_every_type_of_the_calibration_is_in_exactly_one_group(mix: dict[str, int]) -> None:
-    groups = certify_by_type(batteries(mix), CUT, FIVE_PERCENT).groups
+    groups = certify_by_type(batteries(mix), CUT, FIVE_PERCENT)
     assert sorted(key for group in groups for key in group.types) == sorted(mix)
     assert sum(group.battery_count for group in groups) == sum(mix.values())
 
@@ -201,7 +198,7 @@ def test_a_good_type_does_not_pay_for_a_bad_one_and_a_bad_one_does_not_hide_behi
         np.concatenate([good.measured_fraction, bad.measured_fraction]),
     )
     pooled, grouped = certified(both, TWO_PERCENT), certify_by_type(both, CUT, TWO_PERCENT)
-    alone = {key: grouped.of_type(key) for key in ("GOOD", "BAD")}
+    alone = {key: group for group in grouped for key in group.types}
     assert all(isinstance(each, Certificate) for each in alone.values())
     assert alone["GOOD"].accept_at_least < pooled.accept_at_least <= alone["BAD"].accept_at_least
     assert alone["GOOD"].accept_at_least < CUT + 0.02
