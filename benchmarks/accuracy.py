@@ -38,7 +38,7 @@ def main() -> int:
     except PackGradeError as problem:
         console.print(str(problem), markup=False)
         return 1
-    print_evaluation(console, next(iter(evaluations.values())))
+    print_evaluation(console, next(iter(evaluations.values())), load_plan(asked.plan).method)
     if len(evaluations) > 1:
         console.print(_side_by_side(evaluations))
     return 0

@@ -4,13 +4,13 @@ The estimator that evaluation asks and the one the bundle's files give are the s
 same arrays; nothing is kept in a form only training could read.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
 
 from lightgbm import Booster
 
-from features.feature_set import Method
+from features.measurement import BatteryIdentity
 from models.bundle import file_sha256
 from models.capacity import (
     ClassifierDescription,
@@ -19,18 +19,30 @@ from models.capacity import (
     TrainedEstimator,
     TreesDescription,
     TypeDescription,
+    WindowKernelDescription,
     estimator_json,
 )
-from models.manifest import CalibratedMethod, KnownType, Manifest
+from models.manifest import CalibratedMethod, KnownType, Manifest, TrainingData
 from models.suitability import CutClassifier, Suitability
+from models.window_kernel import WindowKernelMember
 from training.calibrate import Calibration
-from training.fit import REQUIRED_FEATURES, FittedModels, FittedType
+from training.fit import FittedModels, FittedType
 from training.fit_members import TreeText
 from training.labels import identities
 from training.plan import Plan
-from training.table import FEATURE_SET, FeatureTable
+from training.plan_tables import BundleName
+from training.recipes.recipe import Member
+from training.table import FeatureTable, require_distinct_types
 
-FOLDER = Method.PULSE_TEST.value
+
+@dataclass(frozen=True)
+class TrainedMethod:
+    """One method of a bundle: its plan, what trained it, what was fitted, and its calibration."""
+
+    plan: Plan
+    table: FeatureTable
+    models: FittedModels
+    calibration: Calibration
 
 
 def calibrated_estimator(models: FittedModels, calibration: Calibration) -> TrainedEstimator:
@@ -43,7 +55,7 @@ def calibrated_estimator(models: FittedModels, calibration: Calibration) -> Trai
         if weight > 0.0 and cut in models.classifiers
     }
     return TrainedEstimator(
-        required=REQUIRED_FEATURES,
+        required=models.required,
         ensembles={key: fitted.ensemble() for key, fitted in models.types.items()},
         looks=models.looks(),
         interval=calibration.interval,
@@ -51,19 +63,20 @@ def calibrated_estimator(models: FittedModels, calibration: Calibration) -> Trai
     )
 
 
-def bundle_files(models: FittedModels, calibration: Calibration) -> dict[str, bytes]:
-    """Every file of the bundle but its manifest, by name."""
+def method_files(trained: TrainedMethod) -> dict[str, bytes]:
+    """Every file an estimator of one method is loaded from, by name: one folder per method."""
+    folder, models, calibration = trained.plan.method.value, trained.models, trained.calibration
     files: dict[str, bytes] = {}
-    types = {key: _type_files(key, fitted, files) for key, fitted in models.types.items()}
+    types = {key: _type_files(folder, key, fitted, files) for key, fitted in models.types.items()}
     classifiers = {}
     for cut, weight in calibration.booster_weights.items():
         if weight > 0.0:
             text = models.classifiers[cut]
-            name = f"{FOLDER}/below_{cut}.txt"
+            name = f"{folder}/below_{cut}.txt"
             files[name] = text.text.encode("utf-8")
             classifiers[cut] = ClassifierDescription(features=text.names, model=name, **_curve(weight))
     described = EstimatorDescription(
-        required_features=REQUIRED_FEATURES,
+        required_features=models.required,
         look_features=models.look_features,
         look_margin=models.look_margin,
         types=types,
@@ -71,47 +84,79 @@ def bundle_files(models: FittedModels, calibration: Calibration) -> dict[str, by
         calibration_scores=tuple(calibration.scores.tolist()),
         classifiers=classifiers,
     )
-    files[f"{FOLDER}/estimator.json"] = estimator_json(described)
+    files[f"{folder}/estimator.json"] = estimator_json(described)
     return files
 
 
-def bundle_manifest(plan: Plan, table: FeatureTable, files: Mapping[str, bytes], created_on: date) -> Manifest:
-    """Manifest over the files; apart from `created_on` it depends on plan and data alone."""
-    method = CalibratedMethod(
-        method=Method.PULSE_TEST,
-        feature_set_digest=FEATURE_SET.digest,
-        capacity_definition=plan.bundle.capacity_definition,
-        coverage_fraction=plan.bundle.coverage_fraction,
-        lowest_cut_fraction=plan.bundle.lowest_cut_fraction,
-        highest_cut_fraction=plan.bundle.highest_cut_fraction,
-    )
+def bundle_manifest(
+    bundle: BundleName, methods: Sequence[TrainedMethod], files: Mapping[str, bytes], created_on: date
+) -> Manifest:
+    """Manifest over the files of all methods; apart from `created_on` it depends on plans and data alone.
+
+    Raises
+    ------
+    InvalidInput
+        ``TYPES_OVERLAP`` if one method knows a type that could be mistaken for one of another method.
+    """
     return Manifest(
-        name=plan.bundle.name,
-        version=plan.bundle.version,
+        name=bundle.name,
+        version=bundle.version,
         created_on=created_on,
-        methods=(method,),
-        known_types=known_types(table),
-        training_data=table.sources,
+        methods=tuple(_calibrated_method(each) for each in methods),
+        known_types=known_types(methods),
+        training_data=training_data(methods),
         files={name: file_sha256(content) for name, content in sorted(files.items())},
     )
 
 
-def known_types(table: FeatureTable) -> tuple[KnownType, ...]:
-    """Types of a table, by key."""
-    first_rows = {str(key): row for row, key in reversed(list(enumerate(table.type_keys)))}
-    batteries = identities(table.labels.loc[list(first_rows.values())])
+def known_types(methods: Sequence[TrainedMethod]) -> tuple[KnownType, ...]:
+    """Types at least one method was fitted for, by key, and how many batteries calibrate each method of a type."""
+    plates: dict[str, BatteryIdentity] = {}
+    for each in methods:
+        plates |= {key: plate for key, plate in _plates(each.table).items() if key in each.models.types}
+    require_distinct_types(plates.values())
     return tuple(
         KnownType(
             key=key,
-            level=battery.level,
-            chemistry=battery.chemistry,
-            rated_capacity_ah=battery.rated_capacity_ah,
-            type_designation=battery.type_designation,
-            cell_count=len(set(table.physical_cells[table.type_keys == key].tolist())),
-            visit_count=table.labels["battery_id"][(table.type_keys == key) & table.visits].nunique(),
+            level=plate.level,
+            chemistry=plate.chemistry,
+            rated_capacity_ah=plate.rated_capacity_ah,
+            type_designation=plate.type_designation,
+            cell_count=len(set().union(*(_cells(each.table, key) for each in methods))),
+            calibration_batteries={
+                each.plan.method: int((each.calibration.visits.type_keys == key).sum())
+                for each in methods
+                if key in each.models.types
+            },
         )
-        for key, battery in sorted(zip(first_rows, batteries, strict=True), key=lambda pair: pair[0])
+        for key, plate in sorted(plates.items())
     )
+
+
+def _calibrated_method(trained: TrainedMethod) -> CalibratedMethod:
+    promised = trained.plan.bundle
+    return CalibratedMethod(
+        method=trained.plan.method,
+        feature_set_digest=trained.table.feature_set.digest,
+        capacity_definition=promised.capacity_definition,
+        coverage_fraction=promised.coverage_fraction,
+        lowest_cut_fraction=promised.lowest_cut_fraction,
+        highest_cut_fraction=promised.highest_cut_fraction,
+    )
+
+
+def training_data(methods: Sequence[TrainedMethod]) -> tuple[TrainingData, ...]:
+    """Data sets of all methods; one that two methods read alike is named once."""
+    return tuple(dict.fromkeys(source for each in methods for source in each.table.sources))
+
+
+def _plates(table: FeatureTable) -> dict[str, BatteryIdentity]:
+    first_rows = {str(key): row for row, key in reversed(list(enumerate(table.type_keys)))}
+    return dict(zip(first_rows, identities(table.labels.loc[list(first_rows.values())]), strict=True))
+
+
+def _cells(table: FeatureTable, key: str) -> set[str]:
+    return set(table.physical_cells[table.type_keys == key].tolist())
 
 
 def _curve(booster_weight: float) -> dict[str, float]:
@@ -119,15 +164,18 @@ def _curve(booster_weight: float) -> dict[str, float]:
     return {"intercept": 0.0, "predictive_weight": 1.0 - booster_weight, "booster_weight": booster_weight}
 
 
-def _type_files(key: str, fitted: FittedType, files: dict[str, bytes]) -> TypeDescription:
-    members: list[KernelDescription | TreesDescription] = []
+def _type_files(folder: str, key: str, fitted: FittedType, files: dict[str, bytes]) -> TypeDescription:
+    members: list[KernelDescription | TreesDescription | WindowKernelDescription] = []
     for plan, member in fitted.members:
-        stem = f"{FOLDER}/{key}/{plan.name}"
+        stem = f"{folder}/{key}/{plan.name}"
         if isinstance(member, TreeText):
             files[f"{stem}.txt"] = member.text.encode("utf-8")
             members.append(
                 TreesDescription(name=plan.name, weight=plan.weight, features=member.names, model=f"{stem}.txt")
             )
+        elif isinstance(member, WindowKernelMember):
+            files[f"{stem}.npz"] = member.array_bytes()
+            members.append(_window_description(plan, member, f"{stem}.npz"))
         else:
             files[f"{stem}.npz"] = member.array_bytes()
             members.append(
@@ -141,6 +189,20 @@ def _type_files(key: str, fitted: FittedType, files: dict[str, bytes]) -> TypeDe
                     **asdict(member.form),
                 )
             )
-    look = f"{FOLDER}/{key}/look.npz"
+    look = f"{folder}/{key}/look.npz"
     files[look] = fitted.look.array_bytes()
     return TypeDescription(members=tuple(members), look=look)
+
+
+def _window_description(plan: Member, member: WindowKernelMember, arrays: str) -> WindowKernelDescription:
+    return WindowKernelDescription(
+        name=plan.name,
+        weight=plan.weight,
+        features=member.names,
+        least_feature_count=member.least_feature_count,
+        shape=member.form.shape,
+        length_scale=member.form.length_scale,
+        amplitude=member.form.amplitude,
+        linear_share=member.form.linear_share,
+        arrays=arrays,
+    )

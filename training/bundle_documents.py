@@ -5,6 +5,7 @@ can change a figure unnoticed. A calibrating battery is here without name, cell 
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from features.feature_set import Method
@@ -13,14 +14,18 @@ from training.evaluation import Evaluation
 
 CARD_FILE = "model_card.md"
 METRICS_FILE = "metrics.json"
-CALIBRATION_FILE = f"{Method.PULSE_TEST.value}/calibration.json"
 
 _DECIMALS = 4
 
 
-def metrics_json(evaluation: Evaluation) -> bytes:
-    """Every figure of the evaluation on held-out cells."""
-    return _json(evaluation.plain())
+def plain_evaluations(evaluations: Mapping[Method, Evaluation]) -> dict[str, Any]:
+    """Every figure of every method on held-out cells, as JSON values: ``{"methods": {"pulse_test": …}}``."""
+    return {"methods": {method.value: evaluation.plain() for method, evaluation in evaluations.items()}}
+
+
+def metrics_json(evaluations: Mapping[Method, Evaluation]) -> bytes:
+    """Every figure of the evaluation of every method."""
+    return _json(plain_evaluations(evaluations))
 
 
 def calibration_json(calibration: Calibration) -> bytes:

@@ -1,6 +1,7 @@
 """`packgrade-train`: the data scientists' command.
 
-Exit codes: 0 done, 1 refused (bad plan or data, a worse challenger, nothing registered), 2 wrong usage.
+Exit codes: 0 done, 1 refused (bad plan or data, a worse challenger, nothing registered), 2 wrong usage, or an
+alarm of `report`.
 """
 
 import argparse
@@ -12,12 +13,15 @@ from pathlib import Path
 from rich.console import Console
 
 from features.errors import PackGradeError
+from training.later_arguments import add_later_commands
 
 DATA_FOLDER_VARIABLE = "PACKGRADE_DATA_DIR"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-REFERENCE_PLAN = Path(__file__).parent / "plans" / "pulse_reference.toml"
+PLANS = Path(__file__).parent / "plans"
+REFERENCE_BUNDLE_PLAN = PLANS / "reference.toml"
+REFERENCE_PLAN = PLANS / "pulse_reference.toml"
 SHIPPED_POLICY = Path(__file__).parent.parent / "models" / "policies" / "example-2026-11.toml"
-_DEFAULT_NAME = "packgrade-pulse"
+_DEFAULT_NAME = "packgrade-reference"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,11 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from training import commands, report  # noqa: PLC0415 - `--help` must not wait for the training libraries
 
     try:
-        getattr(commands, asked.command)(asked, report.report_console())
+        code: int | None = getattr(commands, asked.command)(asked, report.report_console())
     except (PackGradeError, FileExistsError) as problem:
         Console(stderr=True, highlight=False).print(str(problem), markup=False)
         return 1
-    return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,10 +45,19 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="judge a plan's recipe on held-out cells")
     evaluate.add_argument("--no-tracking", action="store_true", help="print only, log nothing")
     for each, command in ((run, "run"), (evaluate, "evaluate")):
-        each.add_argument("plan", type=Path, nargs="?", default=REFERENCE_PLAN, help="plan file (TOML)")
+        plan_help = "plan of a method, or of a bundle of several (TOML)"
+        each.add_argument("plan", type=Path, nargs="?", default=REFERENCE_BUNDLE_PLAN, help=plan_help)
         each.add_argument("--data-dir", type=Path, default=_folder(), help=f"public data (${DATA_FOLDER_VARIABLE})")
         each.add_argument("--policy", type=Path, default=SHIPPED_POLICY, help="policy that decides in the evaluation")
+        each.add_argument("--report", type=Path, metavar="FILE.html", help="also keep the report in this file")
         each.set_defaults(command=command)
+    search = commands.add_parser("search", help="search better numbers for a plan, judged on cells it never saw")
+    search.add_argument("plan", type=Path, nargs="?", default=REFERENCE_PLAN, help="plan of one method, with [search]")
+    search.add_argument("--data-dir", type=Path, default=_folder(), help=f"public data (${DATA_FOLDER_VARIABLE})")
+    search.add_argument("--trials", type=_count, required=True, metavar="N", help="the first is the plan as written")
+    search.add_argument("--seed", type=int, default=0, help="same seed, same trials (default: 0)")
+    search.add_argument("--out", type=Path, help="file for the best plan (default: PLAN_searched.toml beside it)")
+    search.set_defaults(command="search")
     promote = commands.add_parser("promote", help="make the challenger the champion if it is nowhere worse")
     promote.set_defaults(command="promote")
     rollback = commands.add_parser("rollback", help="make the previous champion the champion again")
@@ -55,9 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command="export")
     for each in (promote, rollback, export):
         each.add_argument("--name", default=_DEFAULT_NAME, help="name in the registry")
-    for each in (run, evaluate, promote, rollback, export):
+    for each in (run, evaluate, search, promote, rollback, export):
         each.add_argument("--tracking-uri", default=os.environ.get(TRACKING_VARIABLE), help="MLflow store")
+    add_later_commands(commands, _folder())
     return parser
+
+
+def _count(written: str) -> int:
+    count = int(written)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {count}")
+    return count
 
 
 def _folder() -> Path | None:

@@ -19,11 +19,12 @@ from models.decision import cut_key
 from models.suitability import Suitability
 from training.assemble import calibrated_estimator
 from training.calibrate import HeldOutFacts, calibrate, calibrate_interval, spread_of
-from training.fit import REQUIRED_FEATURES, FittedModels, fit_models, supported_classifier_cuts
-from training.fit_members import TreeText, measured_rows
+from training.fit import FittedModels, fit_models, supported_classifier_cuts
+from training.fit_members import TreeText
 from training.plan import Plan
+from training.recipes.by_method import recipe_of
 from training.splits import Fold, calibration_splits, folds_by_physical_cell
-from training.table import FEATURE_SET, BoolArray, FeatureTable, as_stopped_early
+from training.table import FeatureTable
 
 Progress = Callable[[str], None]
 
@@ -35,7 +36,7 @@ class HeldOut:
     Attributes
     ----------
     table : FeatureTable
-        Visits (one row per battery) and grid rows, the grid rows as if stopped after 1.5 C charge.
+        Visits (one row per battery) and grid rows, as the method's recipe counts and presents them.
     facts : HeldOutFacts
         What the models said, row by row.
     fold_of_row : ndarray of int
@@ -76,7 +77,9 @@ def plan_folds(plan: Plan, table: FeatureTable) -> tuple[Fold, ...]:
     return folds_by_physical_cell(table.physical_cells, table.type_keys, plan.splits.fold_count, plan.splits.seed)
 
 
-def held_out_predictions(plan: Plan, table: FeatureTable, progress: Progress) -> HeldOut:
+def held_out_predictions(
+    plan: Plan, table: FeatureTable, progress: Progress, folds: Sequence[Fold] | None = None
+) -> HeldOut:
     """Fit the recipe once per fold and predict the rows that are counted.
 
     Parameters
@@ -87,11 +90,14 @@ def held_out_predictions(plan: Plan, table: FeatureTable, progress: Progress) ->
         All rows.
     progress : callable
         Called with a sentence before each fold.
+    folds : sequence of Fold, optional
+        Other folds than those of the plan, by physical cell too.
     """
-    counted, cuts = _counted(plan, table), supported_classifier_cuts(plan, table)
+    counted, cuts = recipe_of(plan).counted(table), supported_classifier_cuts(plan, table)
+    chosen = plan_folds(plan, table) if folds is None else folds
     models, pieces, fold_numbers, row_numbers = [], [], [], []
-    for number, fold in enumerate(plan_folds(plan, table)):
-        progress(f"fold {number + 1} of {plan.splits.fold_count}")
+    for number, fold in enumerate(chosen):
+        progress(f"fold {number + 1} of {len(chosen)}")
         fitted = fit_models(plan, table.taken(fold.train), cuts)
         models.append(fitted)
         for key in fitted.types:
@@ -116,7 +122,7 @@ def held_out_estimates(plan: Plan, held_out: HeldOut, cuts: Sequence[float]) -> 
     Returns
     -------
     DataFrame
-        Label columns, ``type_key``, ``measured``, ``estimated``, ``lower``, ``upper`` (state of health),
+        Label columns, ``method``, ``type_key``, ``measured``, ``estimated``, ``lower``, ``upper`` (state of health),
         ``coverage_fraction``, ``distance``, and per cut ``p_below_…`` and ``p_predictive_below_…``
         (without a classifier).
     """
@@ -148,26 +154,8 @@ def coverage_over_splits(plan: Plan, held_out: HeldOut) -> dict[str, SplitCovera
     return {key: _split_coverage(outcomes[mask], sizes[key], nominal) for key, mask in masks.items()}
 
 
-@dataclass(frozen=True)
-class _Counted:
-    table: FeatureTable
-    kept: BoolArray
-
-
-def _counted(plan: Plan, table: FeatureTable) -> _Counted:
-    width, counting = table.pulse_width_second, plan.counting
-    measured = measured_rows(table, REQUIRED_FEATURES)
-    visits = table.visits & (width == counting.visit_pulse_width_second) & measured
-    visits &= ~table.labels["battery_id"].where(visits).duplicated().to_numpy()
-    charged = table.labels["charged_fraction"].round(6)
-    in_range = charged.between(counting.grid_lowest_charged_fraction, counting.grid_highest_charged_fraction)
-    grid = ~table.visits & (width == counting.grid_pulse_width_second) & in_range.to_numpy() & measured
-    values = np.where(grid[:, None], as_stopped_early(table).values, table.values)
-    return _Counted(FeatureTable(table.sources, table.labels, table.type_keys, values), visits | grid)
-
-
 def _facts(table: FeatureTable, fitted: FittedModels, key: str) -> HeldOutFacts:
-    said = fitted.types[key].ensemble().said(table.values, FEATURE_SET.names)
+    said = fitted.types[key].ensemble().said(table.values, table.feature_set.names)
     point, disagreement = said.joined()
     lowest, highest = said.extremes()
     raw = {cut: _classifier_probability(classifier, table) for cut, classifier in fitted.classifiers.items()}
@@ -176,9 +164,8 @@ def _facts(table: FeatureTable, fitted: FittedModels, key: str) -> HeldOutFacts:
 
 
 def _classifier_probability(classifier: TreeText, table: FeatureTable) -> FloatArray:
-    position = {name: number for number, name in enumerate(FEATURE_SET.names)}
-    columns = table.values[:, [position[name] for name in classifier.names]]
-    return np.asarray(Booster(model_str=classifier.text).predict(columns, num_threads=1), dtype=np.float64)
+    booster = Booster(model_str=classifier.text)
+    return np.asarray(booster.predict(table.columns(classifier.names), num_threads=1), dtype=np.float64)
 
 
 def _joined(pieces: Sequence[HeldOutFacts]) -> HeldOutFacts:
@@ -198,12 +185,14 @@ def _fold_estimates(plan: Plan, held_out: HeldOut, number: int, cuts: Sequence[f
     for key in sorted(set(held_out.table.type_keys[inside].tolist()) & set(estimator.interval.types)):
         rows = np.flatnonzero(inside & (held_out.table.type_keys == key))
         presented = held_out.table.taken(rows)
-        said = estimator.predict(presented.values, FEATURE_SET.names, key, cuts)
+        names = presented.feature_set.names
+        said = estimator.predict(presented.values, names, key, cuts)
         alone = Suitability(estimator.suitability.scores, {})
-        without_classifier = alone.probability_below(cuts, said.point, said.spread, presented.values, FEATURE_SET.names)
+        without_classifier = alone.probability_below(cuts, said.point, said.spread, presented.values, names)
         below = {f"p_below_{cut_key(cut)}": said.probability_below[:, place] for place, cut in enumerate(cuts)}
         below |= {f"p_predictive_below_{cut_key(cut)}": without_classifier[:, place] for place, cut in enumerate(cuts)}
         yield presented.labels.set_axis(rows).assign(
+            method=plan.method.value,
             type_key=key,
             measured=presented.state_of_health_fraction,
             estimated=said.point,

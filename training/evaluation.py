@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from models.decision import Outcome
+from training.certified import CertifiedFraction
 from training.crossfit import SplitCoverage
 from training.metrics import PointErrors, Share, SuitabilityScores
+from training.misdeclared import MisdeclaredFigures
 
 ALL_TYPES = "all"
 
@@ -90,11 +92,16 @@ class Evaluation:
         Per type and ``all``.
     unseen_types_retested : mapping of str to Share
         Batteries sent to `retest` when their type was left out of training.
+    misdeclared : mapping of str to mapping of str to MisdeclaredFigures
+        Per type left out of training and ``all``, and per `training.misdeclared.Reading`: tests declared
+        as each known type.
     reliability : mapping of str to list
         Mean forecast, observed share and count per bin, per cut.
     booster_weights : mapping of str to float
         Weight of the classifier in the log odds, calibrated on all visits, per cut that has one; 0
         where the predictive distribution is better alone.
+    certified : mapping of str to mapping of str to CertifiedFraction
+        CDF@α per cut of the policy and share of false accepts.
     policy : mapping of str to str
         Identifier and version of the policy that decided.
     """
@@ -104,8 +111,10 @@ class Evaluation:
     grid: Mapping[str, GridFigures]
     coverage_over_splits: Mapping[str, SplitCoverage]
     unseen_types_retested: Mapping[str, Share]
+    misdeclared: Mapping[str, Mapping[str, MisdeclaredFigures]]
     reliability: Mapping[str, list[list[float]]]
     booster_weights: Mapping[str, float]
+    certified: Mapping[str, Mapping[str, CertifiedFraction]]
     policy: Mapping[str, str]
 
     def plain(self) -> dict[str, Any]:
@@ -127,6 +136,8 @@ def _plain(value: Any) -> Any:
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
     plain = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(plain, float) and math.isnan(plain) else plain
 

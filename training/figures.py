@@ -1,11 +1,14 @@
 """Pictures of an evaluation, to be read at a glance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from features.measurement import FloatArray
+from models.thresholds import CutThresholds
 from training.evaluation import ALL_TYPES, Evaluation
 
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#8a5fbf", "#c98a1b", "#4a4a4a")
@@ -110,4 +113,119 @@ def reliability_at_cuts(tables: Mapping[str, list[list[float]]]) -> Figure:
         title="Are the probabilities right? (visited batteries)",
     )
     axes.legend()
+    return figure
+
+
+def risk_against_decided(
+    visits: pd.DataFrame, cut: float, promised: tuple[float, float], in_force: CutThresholds | None
+) -> Figure:
+    """How many batteries a threshold decides against how many of all it decides wrongly, at one cut.
+
+    Parameters
+    ----------
+    visits : DataFrame
+        Held-out estimates, one row per battery.
+    cut : float
+        State of health the verdict is about.
+    promised : tuple of float
+        Largest shares of false accepts and of false rejects the policy puts up with.
+    in_force : CutThresholds or None
+        Certified thresholds, marked with a dot; None where nothing could be promised.
+    """
+    figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+    score, measured = visits["estimated"].to_numpy(), visits["measured"].to_numpy()
+    below = (measured < cut).astype(np.float64)
+    accepted = None if in_force is None else float(np.mean(score >= in_force.accept_at_least))
+    rejected = None if in_force is None else float(np.mean(score < in_force.reject_below))
+    sides = (
+        ("accepted", np.argsort(-score), below, promised[0], accepted),
+        ("rejected", np.argsort(score), 1.0 - below, promised[1], rejected),
+    )
+    for axes, (word, order, wrong, most, share) in zip(figure.subplots(1, 2), sides, strict=True):
+        _risk_curve(axes, wrong[order], most, share)
+        axes.set(xlabel=f"batteries {word} [% of all presented]", title=f"{word} at {cut:.2f}")
+    figure.axes[0].set_ylabel("wrongly so [% of all presented]")
+    return figure
+
+
+def _risk_curve(axes: Axes, wrong: FloatArray, most: float, share: float | None) -> None:
+    """Accumulated wrong decisions from the most certain battery on."""
+    across, up = np.arange(1, len(wrong) + 1) / len(wrong), np.cumsum(wrong) / len(wrong)
+    shown = up <= max(4 * most, 0.08)
+    axes.plot(100 * across[shown], 100 * up[shown], color=_COLOURS[0], drawstyle="steps-post")
+    axes.axhline(100 * most, color="black", linewidth=1, label=f"promised: at most {100 * most:g} %")
+    if share is not None:
+        wrongly = float(up[round(share * len(wrong)) - 1]) if share > 0.0 else 0.0
+        axes.plot([100 * share], [100 * wrongly], "o", color=_COLOURS[1], label=f"certificate: {100 * share:.0f} %")
+    axes.legend(loc="upper left")
+
+
+def error_against(estimates: pd.DataFrame, across: FloatArray, words: str) -> Figure | None:
+    """Error of every counted row against something that was measured, per type; None where it was not.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        Held-out estimates.
+    across : ndarray, shape (n,)
+        What is drawn across, NaN where unknown.
+    words : str
+        What it is, with its unit.
+    """
+    known = np.isfinite(across)
+    if not known.any() or np.ptp(across[known]) == 0.0:
+        return None
+    figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    error = 100 * (estimates["estimated"] - estimates["measured"]).to_numpy()
+    keys = estimates["type_key"].to_numpy()
+    for colour, key in zip(_COLOURS * 10, sorted(set(keys)), strict=False):
+        rows = known & (keys == key)
+        if not rows.any():
+            continue
+        axes.plot(across[rows], error[rows], ".", color=colour, alpha=0.25, markersize=3)
+        centre, median = _binned_median(across[rows], error[rows])
+        axes.plot(centre, median, color=colour, linewidth=2, label=f"{key} ({int(rows.sum())} rows)")
+    reach = float(np.percentile(np.abs(error[known]), 99))
+    axes.set(ylim=(-reach, reach), xlabel=words, ylabel="predicted − measured [points of state of health]")
+    axes.axhline(0.0, color="black", linewidth=1)
+    axes.set_title("Where is it wrong? Dots: rows; lines: medians")
+    axes.legend(title="type")
+    return figure
+
+
+def _binned_median(across: FloatArray, up: FloatArray) -> tuple[FloatArray, FloatArray]:
+    order = np.argsort(across)
+    bins = [each for each in np.array_split(order, min(10, len(order))) if len(each)]
+    return np.array([np.median(across[each]) for each in bins]), np.array([np.median(up[each]) for each in bins])
+
+
+def feature_importances(gain: Mapping[str, float], most: int = 20) -> Figure | None:
+    """Return what the tree members split on, as a share of all gain; None without tree members."""
+    total = sum(gain.values())
+    if total == 0.0:
+        return None
+    ranked = sorted(gain.items(), key=lambda item: -item[1])[:most][::-1]
+    figure = Figure(figsize=(9.5, 0.6 + 0.28 * len(ranked)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([name for name, _ in ranked], [100 * share / total for _, share in ranked], color=_COLOURS[0])
+    axes.set(xlabel="share of gain in the tree members [%]", title=f"The {len(ranked)} features the trees ask most")
+    return figure
+
+
+def calibration_batteries(visits: pd.DataFrame, cuts: Sequence[float]) -> Figure:
+    """Measured state of health of every calibrating battery by type, with the cuts: where a promise has ground."""
+    figure = Figure(figsize=(9.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for row, (key, rows) in enumerate(visits.groupby("type_key")):
+        jitter = np.random.default_rng(row).uniform(-0.25, 0.25, len(rows))
+        axes.plot(100 * rows["measured"], row + jitter, ".", color=_COLOURS[row % len(_COLOURS)])
+        sides = ", ".join(f"{int((rows['measured'] < cut).sum())} below {cut:.2f}" for cut in cuts)
+        axes.text(0.01, row + 0.32, f"{key}: {len(rows)} batteries, {sides}", transform=axes.get_yaxis_transform())
+    for cut in cuts:
+        axes.axvline(100 * cut, color="black", linewidth=1, linestyle=":")
+    axes.set(
+        xlabel="measured state of health [%]", yticks=[], title="Batteries that calibrate interval and certificate"
+    )
+    axes.margins(y=0.25)
     return figure

@@ -4,7 +4,7 @@ What comes out is not calibrated yet: `training.calibrate` adds the interval and
 from batteries the models did not see. One thread and seeds from the plan make two runs equal.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,33 +15,24 @@ from models.capacity import Ensemble, TreesMember
 from models.decision import cut_key
 from models.kernel import KernelMember
 from models.look import Looks, TypeLook
+from models.window_kernel import WindowKernelMember
 from training.fit_looks import fit_look
-from training.fit_members import (
-    TreeText,
-    fit_classifier,
-    fit_kernel,
-    fit_trees,
-    measured_rows,
-    required_features,
-)
-from training.plan import KernelMemberPlan, MemberPlan, Plan
-from training.table import FEATURE_SET, BoolArray, FeatureTable, needs_larger_amplitudes
+from training.fit_members import TreeText, fit_classifier, fit_kernel, fit_trees
+from training.fit_windows import fit_window_kernel
+from training.plan import Plan
+from training.plan_tables import KernelMemberPlan, WindowKernelMemberPlan
+from training.recipes.by_method import recipe_of
+from training.recipes.recipe import Member, Recipe
+from training.table import BoolArray, FeatureTable
 
-REQUIRED_FEATURES = tuple(
-    name
-    for name in FEATURE_SET.names
-    if name == "open_circuit_voltage_volt" or (name in required_features("all") and not needs_larger_amplitudes(name))
-)
-"""Every resistance up to the charge pulse at 1.5 C: without one of them nothing is said."""
-
-FittedMember = KernelMember | TreeText
+FittedMember = KernelMember | WindowKernelMember | TreeText
 
 
 @dataclass(frozen=True)
 class FittedType:
     """Members, with the plan of each, and the look of one battery type."""
 
-    members: tuple[tuple[MemberPlan, FittedMember], ...]
+    members: tuple[tuple[Member, FittedMember], ...]
     look: TypeLook
 
     def ensemble(self) -> Ensemble:
@@ -61,6 +52,8 @@ class FittedModels:
 
     Attributes
     ----------
+    required : tuple of str
+        Features without which nothing is said.
     types : mapping of str to FittedType
         Per type key.
     classifiers : mapping of str to TreeText
@@ -71,6 +64,7 @@ class FittedModels:
         See `models.look.Looks`.
     """
 
+    required: tuple[str, ...]
     types: Mapping[str, FittedType]
     classifiers: Mapping[str, TreeText]
     look_features: tuple[str, ...]
@@ -97,23 +91,26 @@ def fit_models(plan: Plan, table: FeatureTable, classifier_cuts: Sequence[float]
     Returns
     -------
     FittedModels
-        With every type that has rows to train on.
+        With every type that has rows enough for a member and a look.
     """
-    usable = table.taken(_usable(plan, table))
-    first_amplitudes = usable.taken(_of_width(usable, plan.rows.pulse_width_second))
-    keys = sorted(set(first_amplitudes.type_keys.tolist()))
+    recipe = recipe_of(plan)
+    usable = table.taken(recipe.usable(table))
+    typical = usable.taken(recipe.typical(usable))
+    keys = sorted(set(typical.type_keys.tolist()))
     with threadpool_limits(1):
-        types = {key: _fit_type(plan, _of_type(usable, key), _of_type(first_amplitudes, key)) for key in keys}
-        visited = first_amplitudes.taken(_of_visited_types(first_amplitudes))
+        fitted = {key: _fit_type(plan, recipe, _of_type(usable, key)) for key in keys}
+        visited = typical.taken(_of_visited_types(typical))
         classifiers = {
-            cut_key(cut): fit_classifier(plan.suitability, visited, cut, plan.seed) for cut in classifier_cuts
+            cut_key(cut): fit_classifier(plan.suitability, recipe, visited, cut, plan.seed) for cut in classifier_cuts
         }
-    return FittedModels(types, classifiers, plan.applicability.features, plan.applicability.margin)
+    types = {key: each for key, each in fitted.items() if each is not None}
+    applicability = plan.applicability
+    return FittedModels(recipe.required, types, classifiers, applicability.features, applicability.margin)
 
 
 def supported_classifier_cuts(plan: Plan, table: FeatureTable) -> tuple[float, ...]:
     """Cuts of the plan with enough visited cells on both sides."""
-    visits = table.taken(_usable(plan, table) & table.visits)
+    visits = table.taken(recipe_of(plan).usable(table) & table.visits)
     cells, enough = visits.physical_cells, plan.suitability.least_batteries_per_side
     below_cut = {cut: visits.state_of_health_fraction < cut for cut in plan.suitability.cuts}
     return tuple(
@@ -123,31 +120,25 @@ def supported_classifier_cuts(plan: Plan, table: FeatureTable) -> tuple[float, .
     )
 
 
-def _fit_type(plan: Plan, usable: FeatureTable, first_amplitudes: FeatureTable) -> FittedType:
-    rows_all = usable.taken(_of_width(usable, plan.rows.all_amplitudes_pulse_width_second))
-    rows_all = rows_all.taken(measured_rows(rows_all, required_features("all")))
+def _fit_type(plan: Plan, recipe: Recipe, usable: FeatureTable) -> FittedType | None:
+    """Members and look of a type; None where no member has enough rows, or no row a look."""
     members = tuple(
         (each, fitted)
         for each in plan.members
-        if (fitted := _fit_member(each, rows_all if each.amplitudes == "all" else first_amplitudes, plan.seed))
+        if (fitted := _fit_member(each, recipe, usable.taken(recipe.member_rows(each, usable)), plan.seed))
     )
-    looked_at = first_amplitudes.taken(measured_rows(first_amplitudes, plan.applicability.features))
+    looked_at = usable.taken(recipe.typical(usable) & usable.measured(plan.applicability.features))
+    if not members or not len(looked_at):
+        return None
     return FittedType(members, fit_look(plan.applicability, looked_at, plan.seed))
 
 
-def _fit_member(plan: MemberPlan, rows: FeatureTable, seed: int) -> FittedMember | None:
+def _fit_member(plan: Member, recipe: Recipe, rows: FeatureTable, seed: int) -> FittedMember | None:
     if isinstance(plan, KernelMemberPlan):
-        return fit_kernel(plan, rows, seed) if len(rows) >= plan.least_rows else None
-    return fit_trees(plan, rows, seed)
-
-
-def _usable(plan: Plan, table: FeatureTable) -> BoolArray:
-    limited = table.labels["voltage_limited"].to_numpy(dtype=np.bool_)
-    return measured_rows(table, REQUIRED_FEATURES) & (plan.rows.voltage_limited | ~limited)
-
-
-def _of_width(table: FeatureTable, width_second: Iterable[float]) -> BoolArray:
-    return np.isin(table.pulse_width_second, list(width_second))
+        return fit_kernel(plan, recipe, rows, seed) if len(rows) >= plan.least_rows else None
+    if isinstance(plan, WindowKernelMemberPlan):
+        return fit_window_kernel(plan, recipe, rows, seed)
+    return fit_trees(plan, recipe, rows, seed) if len(rows) else None
 
 
 def _of_type(table: FeatureTable, key: str) -> FeatureTable:

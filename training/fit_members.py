@@ -7,7 +7,7 @@ add the same numbers in the same order.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import lightgbm
@@ -18,11 +18,10 @@ from sklearn.cluster import KMeans
 
 from features.measurement import FloatArray
 from models.kernel import KernelMember, Standardisation
-from training.plan import Amplitudes, KernelMemberPlan, SuitabilityPlan, TreeMemberPlan
-from training.table import FEATURE_SET, BoolArray, FeatureTable, needs_larger_amplitudes
+from training.plan_tables import KernelMemberPlan, SuitabilityPlan, TreeMemberPlan, TreesPlan
+from training.recipes.recipe import Recipe
+from training.table import FeatureTable
 
-_ALWAYS = ("open_circuit_voltage_volt", "log_pulse_width")
-_LOGARITHMIC = ("instantaneous_resistance", "pulse_end_resistance")
 _TEN_TO_NINETY_SPREAD = 2.56
 """10 to 90 percentile of a normal distribution in standard deviations."""
 _LARGEST_SEED = 2**31 - 1
@@ -37,35 +36,15 @@ class TreeText:
     text: str
 
 
-def member_features(prefixes: Sequence[str], amplitudes: Amplitudes) -> tuple[str, ...]:
-    """Features of a member, in the order of the feature set: voltage and width first, then those asked for."""
-    return tuple(
-        name
-        for name in FEATURE_SET.names
-        if (name in _ALWAYS or not prefixes or name.startswith(tuple(prefixes)))
-        and (amplitudes == "all" or not needs_larger_amplitudes(name))
-    )
-
-
-def required_features(amplitudes: Amplitudes) -> tuple[str, ...]:
-    """Features without which a member says nothing: every resistance, for a member on all amplitudes."""
-    if amplitudes != "all":
-        return ()
-    return tuple(name for name in FEATURE_SET.names if name.startswith(_LOGARITHMIC))
-
-
-def measured_rows(table: FeatureTable, names: Sequence[str]) -> BoolArray:
-    """Rows in which all of the named features could be measured."""
-    return np.asarray(np.isfinite(_columns(table, names)).all(axis=1), dtype=np.bool_)
-
-
-def fit_kernel(plan: KernelMemberPlan, table: FeatureTable, seed: int) -> KernelMember:
+def fit_kernel(plan: KernelMemberPlan, recipe: Recipe, table: FeatureTable, seed: int) -> KernelMember:
     """Fit a kernel member.
 
     Parameters
     ----------
     plan : KernelMemberPlan
         Hyper-parameters.
+    recipe : Recipe
+        Its features.
     table : FeatureTable
         Training rows of one type.
     seed : int
@@ -80,9 +59,9 @@ def fit_kernel(plan: KernelMemberPlan, table: FeatureTable, seed: int) -> Kernel
     Minimises ``Σ (t − f)² / σ² + ‖f‖²`` in the space spanned by the centres (Williams & Seeger, NIPS
     2000), with σ of a visit `visit_noise_factor` times that of a grid row.
     """
-    names = member_features(plan.features, plan.amplitudes)
-    columns = _columns(table, names)
-    scaling = _standardisation(columns, names)
+    names = recipe.member_features(plan)
+    columns = table.columns(names)
+    scaling = _standardisation(columns, [name.startswith(recipe.logarithmic) for name in names])
     rows = scaling.standardised(columns)
     centres = _centres(rows, plan, seed)
     target = np.log(table.state_of_health_fraction)
@@ -93,24 +72,31 @@ def fit_kernel(plan: KernelMemberPlan, table: FeatureTable, seed: int) -> Kernel
         plan.form.between(centres, centres),
         (target - offset) / noise,
     )
-    return KernelMember(names, required_features(plan.amplitudes), plan.form, scaling, centres, weights, offset)
+    return KernelMember(names, recipe.member_required(plan), plan.form, scaling, centres, weights, offset)
 
 
-def fit_trees(plan: TreeMemberPlan, table: FeatureTable, seed: int) -> TreeText:
+def fit_trees(plan: TreeMemberPlan, recipe: Recipe, table: FeatureTable, seed: int) -> TreeText:
     """Fit a tree member; see `TreeMemberPlan`."""
-    names = member_features(plan.features, plan.amplitudes)
+    names = recipe.member_features(plan)
     rows = _rows(table, names, np.log(table.state_of_health_fraction), plan.visit_weight)
-    return TreeText(names, _boosted(rows, plan, "l2", seed))
+    falling = [-int(plan.falls_with_resistance and name.startswith(recipe.resistances)) for name in names]
+    return TreeText(names, _boosted(rows, plan, "l2", seed, {"monotone_constraints": falling} if any(falling) else {}))
 
 
-def fit_classifier(plan: SuitabilityPlan, table: FeatureTable, cut: float, seed: int) -> TreeText:
+def fit_classifier(plan: SuitabilityPlan, recipe: Recipe, table: FeatureTable, cut: float, seed: int) -> TreeText:
     """Fit a classifier of P(state of health < cut) on the rows of all types; see `SuitabilityPlan`."""
-    names = member_features(plan.features, "up_to_1.5c_charge")
+    names = recipe.classifier_features(plan.features)
     below = (table.state_of_health_fraction < cut).astype(np.float64)
     return TreeText(names, _boosted(_rows(table, names, below, plan.visit_weight), plan, "binary", seed))
 
 
-def _boosted(rows: lightgbm.Dataset, plan: TreeMemberPlan | SuitabilityPlan, objective: str, seed: int) -> str:
+def _boosted(
+    rows: lightgbm.Dataset,
+    plan: TreesPlan,
+    objective: str,
+    seed: int,
+    constraints: Mapping[str, list[int]] | None = None,
+) -> str:
     settings = {
         "objective": objective,
         "extra_trees": True,
@@ -126,6 +112,7 @@ def _boosted(rows: lightgbm.Dataset, plan: TreeMemberPlan | SuitabilityPlan, obj
         "force_row_wise": True,
         "num_threads": 1,
         "verbose": -1,
+        **(constraints or {}),
     }
     return str(lightgbm.train(settings, rows, plan.round_count).model_to_string())
 
@@ -133,19 +120,12 @@ def _boosted(rows: lightgbm.Dataset, plan: TreeMemberPlan | SuitabilityPlan, obj
 def _rows(table: FeatureTable, names: Sequence[str], target: FloatArray, visit_weight: float) -> lightgbm.Dataset:
     columns = [f"f{number}" for number in range(len(names))]
     return lightgbm.Dataset(
-        _columns(table, names), target, weight=_tree_weights(table, visit_weight), feature_name=columns
+        table.columns(names), target, weight=_tree_weights(table, visit_weight), feature_name=columns
     )
 
 
-def _columns(table: FeatureTable, names: Sequence[str]) -> FloatArray:
-    position = {name: number for number, name in enumerate(FEATURE_SET.names)}
-    columns: FloatArray = table.values[:, [position[name] for name in names]]
-    return columns
-
-
-def _standardisation(columns: FloatArray, names: Sequence[str]) -> Standardisation:
-    logarithmic = np.array([name.startswith(_LOGARITHMIC) for name in names])
-    count = len(names)
+def _standardisation(columns: FloatArray, taken_as_logarithm: Sequence[bool]) -> Standardisation:
+    logarithmic, count = np.array(taken_as_logarithm), len(taken_as_logarithm)
     raw = Standardisation(logarithmic, np.zeros(count), np.ones(count)).raw(columns)
     never = np.isnan(raw).all(axis=0)
     raw = np.where(never, 0.0, raw)

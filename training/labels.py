@@ -16,6 +16,7 @@ import pandera.pandas as pa
 from features.errors import InvalidInput, Problem
 from features.measurement import BatteryHistory, BatteryIdentity
 from features.pulse import PulseTrain
+from features.two_trains import TrainPair
 from features.vocabulary import Chemistry, Level
 from training.schema_check import schema_problems
 
@@ -78,8 +79,9 @@ class LabelledTests:
         Where it came from.
     labels : DataFrame
         Rows of `LABEL_SCHEMA`.
-    tests : sequence of PulseTrain or BatteryHistory
-        What was measured, one per row of `labels`.
+    tests : sequence of PulseTrain, TrainPair or BatteryHistory
+        What was measured, one per row of `labels`: all of one class, which a method of
+        `training.table` can compute features of.
 
     Raises
     ------
@@ -89,7 +91,7 @@ class LabelledTests:
 
     source: DatasetSource
     labels: Labels
-    tests: Sequence[PulseTrain] | Sequence[BatteryHistory]
+    tests: Sequence[PulseTrain] | Sequence[TrainPair] | Sequence[BatteryHistory]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", checked_labels(self.labels, self.source.name))

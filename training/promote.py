@@ -5,15 +5,22 @@ out of training. A gate compares one figure of one battery type; a single worse 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from features.errors import PackGradeError
+from training.evaluation import ALL_TYPES
 from training.tracking import CHALLENGER, RegisteredBundle, TrackingStore
 
 COVERAGE_SLACK = 0.005
 """Half a point of coverage is less than one battery of the smallest type."""
+
+SILENCE_FIGURES = ("unseen_types_retested",)
+"""Figures of an evaluation that say how often a type that was held out is not graded in silence."""
+
+DECIDED_SLACK = 0.01
+"""A point of certified decided fraction is what one battery near a threshold moves over the splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,16 @@ def compare(store: TrackingStore, name: str, scratch_folder: Path) -> Comparison
 
 
 def gates(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> Iterator[Gate]:
+    """Gates between two bundles' evaluations; a method the champion has and the challenger has not is worse."""
+    for method, before in champion["methods"].items():
+        after = challenger["methods"].get(method)
+        if after is None:
+            yield Gate(ALL_TYPES, f"known method {method}", 1.0, 0.0, worse=True)
+        else:
+            yield from (replace(gate, figure=f"{method}: {gate.figure}") for gate in method_gates(before, after))
+
+
+def method_gates(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> Iterator[Gate]:
     """Gates between two evaluations; a type the champion knows and the challenger does not is worse."""
     nominal = challenger["coverage_fraction"]
     for type_key, before in champion["visits"].items():
@@ -96,6 +113,8 @@ def gates(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> Iterato
         )
         for cut in before["cuts"]:
             yield from _cut_gates(type_key, cut, before["cuts"][cut], after["cuts"].get(cut))
+    yield from _certificate_gates(champion["certified"], challenger["certified"])
+    yield from _silence_gates(champion, challenger)
 
 
 def promote(store: TrackingStore, comparison: Comparison) -> RegisteredBundle:
@@ -131,6 +150,29 @@ def _cut_gates(type_key: str, cut: str, before: Mapping[str, Any], after: Mappin
     for figure in ("false_accepts", "false_rejects"):
         was, is_now = _share_of_presented(before, figure), _share_of_presented(after, figure)
         yield Gate(type_key, f"{figure.replace('_', ' ')} at {cut}", was, is_now, worse=is_now > was)
+
+
+def _certificate_gates(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> Iterator[Gate]:
+    """Certified decided fraction per cut and share of false accepts; what can no longer be certified is worse."""
+    for cut, by_share in champion.items():
+        for share, before in by_share.items():
+            was, is_now = _decided(before), _decided(challenger.get(cut, {}).get(share))
+            figure = f"certified decided fraction at {cut}, false accepts at most {share}"
+            yield Gate(ALL_TYPES, figure, was, is_now, worse=is_now < was - DECIDED_SLACK)
+
+
+def _decided(figures: Mapping[str, Any] | None) -> float:
+    shares = (figures or {}).get("shares", {}).get(ALL_TYPES)
+    return 0.0 if shares is None else float(shares["accepted"]) + float(shares["rejected"])
+
+
+def _silence_gates(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> Iterator[Gate]:
+    """Batteries of a type held out of training that are not sent on to a test: silent failures."""
+    for figure in SILENCE_FIGURES:
+        for type_key, before in champion.get(figure, {}).items():
+            after = challenger.get(figure, {}).get(type_key)
+            was, is_now = float(before["fraction"]), 0.0 if after is None else float(after["fraction"])
+            yield Gate(type_key, figure.replace("_", " "), was, is_now, worse=is_now < was)
 
 
 def _share_of_presented(figures: Mapping[str, Any], figure: str) -> float:

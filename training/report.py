@@ -1,26 +1,19 @@
 """What an evaluation looks like on a terminal."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from features.feature_set import Method
 from models.decision import Outcome
-from training.evaluation import ALL_TYPES, CutFigures, Evaluation
+from training.certified_report import print_certified
+from training.evaluation import CutFigures, Evaluation
 from training.metrics import Share
 from training.promote import Comparison
-
-TARGETS = {
-    "grid mean absolute percentage error": "<= 2.6 %",
-    "visits mean absolute percentage error": "<= 2.7 %",
-    "visits coverage over splits": "89 to 92 %",
-    "types significantly below promised coverage": "none",
-    "unseen type sent to retest": "100 %",
-}
-"""What the pulse method has to reach on the public pulse data, held-out physical cells."""
-
+from training.targets import target_rows
 
 _WIDTH_OF_A_FILE = 110
 
@@ -31,20 +24,30 @@ def report_console() -> Console:
     return console if console.is_terminal else Console(width=_WIDTH_OF_A_FILE)
 
 
-def print_evaluation(console: Console, evaluation: Evaluation) -> None:
-    """Print every figure of an evaluation as tables."""
+def print_evaluations(console: Console, evaluations: Mapping[Method, Evaluation]) -> None:
+    """Print every figure of every method."""
+    for method, evaluation in evaluations.items():
+        if len(evaluations) > 1:
+            console.rule(method.value)
+        print_evaluation(console, evaluation, method)
+
+
+def print_evaluation(console: Console, evaluation: Evaluation, method: Method) -> None:
+    """Print every figure of the evaluation of a method as tables."""
     for table in (
         _visits(evaluation),
         _coverage(evaluation),
         _cuts(evaluation),
         _suitability(evaluation),
         *([_grid(evaluation)] if evaluation.grid else []),
-        _targets(evaluation),
+        *([_misdeclared(evaluation)] if evaluation.misdeclared else []),
+        _targets(evaluation, method),
     ):
         console.print(table)
     for cut, weight in evaluation.booster_weights.items():
         joined = "joins the predictive distribution" if weight > 0.0 else "adds nothing and is not shipped"
         console.print(f"Classifier at {cut}: {joined} (weight {weight:.2f} in the log odds)")
+    print_certified(console, evaluation.certified)
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -157,22 +160,23 @@ def _grid(evaluation: Evaluation) -> Table:
     return table
 
 
-def _targets(evaluation: Evaluation) -> Table:
-    table = _table("Targets", "figure", "measured", "target")
-    for (figure, target), measured in zip(TARGETS.items(), _measured(evaluation), strict=True):
-        table.add_row(figure, measured, target)
+def _misdeclared(evaluation: Evaluation) -> Table:
+    table = _table(
+        "Types left out of training, declared as each known type: withheld; withheld or inside the interval",
+        *("type", "read as", "visits withheld", "visits safe", "grid withheld", "grid safe"),
+    )
+    for key, readings in evaluation.misdeclared.items():
+        for reading, figures in readings.items():
+            shares = (figures.visits_abstained, figures.visits_safe, figures.grid_abstained, figures.grid_safe)
+            table.add_row(key, reading, *(_percent(share.fraction) for share in shares))
     return table
 
 
-def _measured(evaluation: Evaluation) -> Iterator[str]:
-    grid = evaluation.grid.get(ALL_TYPES)
-    yield _percent(grid.errors.mean_absolute_percentage_error, 2) if grid else "no grid rows"
-    yield _percent(evaluation.visits[ALL_TYPES].errors.mean_absolute_percentage_error, 2)
-    yield _percent(evaluation.coverage_over_splits[ALL_TYPES].mean)
-    low = [key for key, each in evaluation.coverage_over_splits.items() if each.p_value < 0.05 and key != ALL_TYPES]
-    yield ", ".join(low) or "none"
-    retested = [f"{key}: {_counted(share)}" for key, share in evaluation.unseen_types_retested.items()]
-    yield "; ".join(retested) or "not asked for in the plan"
+def _targets(evaluation: Evaluation, method: Method) -> Table:
+    table = _table("Targets", "figure", "measured", "target")
+    for row in target_rows(method, evaluation):
+        table.add_row(*row)
+    return table
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -1,15 +1,18 @@
 """Labels and features side by side: the table every model is trained on.
 
-Features are computed by the one definition: `features.pulse.pulse_feature_matrix` over many trains,
-or, where a data set holds measured histories, through `features.extract`, the door the service uses.
-Both give the same numbers. Labels and features live in two arrays on purpose: whatever stands in
-`labels` cannot slip into `values`.
+Features are computed by the one definition of their method: over many tests at once where the
+method has such a function (`features.pulse.pulse_feature_matrix`), or, where a data set holds
+measured histories, through `features.extract`, the door the service uses. Both give the same
+numbers. Labels and features live in two arrays on purpose: whatever stands in `labels` cannot slip
+into `values`.
 """
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +20,16 @@ import pandas as pd
 
 from features.errors import InvalidInput, Problem
 from features.extract import extract
-from features.feature_set import FEATURE_SETS, Method
+from features.feature_set import FEATURE_SETS, FeatureSet, FeatureVector, Method
 from features.measurement import BatteryHistory, BatteryIdentity, FloatArray
 from features.pulse import PulseTrain, pulse_feature_matrix, pulse_slots
+from features.two_trains import TrainPair, two_train_feature_matrix
 from models.manifest import TrainingData
 from training.labels import LabelledTests, Labels, identities, type_key
 
 BoolArray = npt.NDArray[np.bool_]
 
-FEATURE_SET = FEATURE_SETS[Method.PULSE_TEST]
-_LARGER = [f"_{rate}c{way}" for rate in ("2.0", "2.5") for way in ("", "_charge", "_discharge")]
-_NOT_REACHED = ("_1.5c_discharge", *_LARGER)
-_ALWAYS_MEASURED = "open_circuit_voltage_volt"
-_NEED_BOTH_DIRECTIONS = ("_asymmetry_1.5c", "rest_drift_volt_1.5c")
+_SHOWN_FAULTS = 20
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class FeatureTable:
 
     Attributes
     ----------
+    feature_set : FeatureSet
+        What the columns of `values` are.
     sources : tuple of TrainingData
         Data sets the table was made from, with licence, digest and size.
     labels : DataFrame, n rows
@@ -45,9 +47,10 @@ class FeatureTable:
     type_keys : ndarray of str, shape (n,)
         Battery type of every row.
     values : ndarray, shape (n, number of features)
-        Features in the order of the pulse feature set; NaN = not measurable.
+        Features in the order of the feature set; NaN = not measurable.
     """
 
+    feature_set: FeatureSet
     sources: tuple[TrainingData, ...]
     labels: Labels
     type_keys: npt.NDArray[np.object_]
@@ -72,12 +75,14 @@ class FeatureTable:
         """Rows that look like a battery arriving at a station, shape (n,)."""
         return self.labels["visit"].to_numpy(dtype=np.bool_)
 
-    @property
-    def pulse_width_second(self) -> FloatArray:
-        """Median pulse width of every row in seconds, to the millisecond, shape (n,)."""
-        logarithm = self.values[:, FEATURE_SET.names.index("log_pulse_width")]
-        width: FloatArray = np.round(10.0**logarithm, 3)
-        return width
+    def columns(self, names: Iterable[str]) -> FloatArray:
+        """Values of the named features in that order, shape (n, names)."""
+        position = {name: number for number, name in enumerate(self.feature_set.names)}
+        return self.values[:, [position[name] for name in names]]
+
+    def measured(self, names: Iterable[str]) -> BoolArray:
+        """Rows in which all of the named features could be measured, shape (n,)."""
+        return np.asarray(np.isfinite(self.columns(names)).all(axis=1), dtype=np.bool_)
 
     def taken(self, rows: npt.NDArray[np.int64] | BoolArray) -> "FeatureTable":
         """Rows by number or mask."""
@@ -90,13 +95,15 @@ class FeatureTable:
         )
 
 
-def feature_table(datasets: Sequence[LabelledTests]) -> FeatureTable:
+def feature_table(datasets: Sequence[LabelledTests], method: Method) -> FeatureTable:
     """Features and labels of all data sets, in an order that does not depend on the files.
 
     Parameters
     ----------
     datasets : sequence of LabelledTests
         At least one.
+    method : Method
+        Whose features are computed.
 
     Returns
     -------
@@ -107,65 +114,29 @@ def feature_table(datasets: Sequence[LabelledTests]) -> FeatureTable:
     ------
     InvalidInput
         ``NOTHING_TO_TRAIN`` without a row; ``TYPES_OVERLAP`` if two types could be mistaken for one
-        another; ``NO_PULSE_FEATURES`` naming histories without a usable pulse train.
+        another; ``NO_FEATURES`` naming histories on which the method could measure nothing;
+        ``TESTS_OF_ANOTHER_METHOD`` for a data set of other tests.
     """
     if not sum(len(dataset.labels) for dataset in datasets):
         raise InvalidInput("The plan's data sets hold no labelled test.", code="NOTHING_TO_TRAIN")
     labels = pd.concat([dataset.labels for dataset in datasets], ignore_index=True)
-    values = np.concatenate([_values(dataset) for dataset in datasets])
+    values = np.concatenate([_values(dataset, method) for dataset in datasets])
     batteries = identities(labels)
-    _require_distinct_types(batteries)
+    require_distinct_types(batteries)
     keys = np.array([type_key(battery) for battery in batteries], dtype=object)
-    table = FeatureTable(tuple(_described(dataset) for dataset in datasets), labels, keys, values)
+    sources = tuple(_described(dataset) for dataset in datasets)
+    table = FeatureTable(FEATURE_SETS[method], sources, labels, keys, values)
     return table.taken(_steady_order(table))
 
 
-def needs_larger_amplitudes(name: str) -> bool:
-    """Whether a feature needs pulses after the charge pulse at 1.5 C.
+def require_distinct_types(batteries: Iterable[BatteryIdentity]) -> None:
+    """Refuse types that differ so little in rated capacity that one could be declared as the other.
 
-    Examples
-    --------
-    >>> needs_larger_amplitudes("relaxation_ratio_1.5c_charge"), needs_larger_amplitudes("rest_drift_volt_1.5c")
-    (False, True)
+    Raises
+    ------
+    InvalidInput
+        ``TYPES_OVERLAP``, naming both.
     """
-    return name.endswith((*_NOT_REACHED, *_NEED_BOTH_DIRECTIONS))
-
-
-def as_stopped_early(table: FeatureTable) -> FeatureTable:
-    """Make the same tests as if the train had ended after the charge pulse at 1.5 C (U1–U21 of the public tables)."""
-    values = table.values.copy()
-    values[:, [needs_larger_amplitudes(name) for name in FEATURE_SET.names]] = np.nan
-    return replace(table, values=values)
-
-
-def _described(dataset: LabelledTests) -> TrainingData:
-    cells = int(dataset.labels["physical_cell"].nunique())
-    return TrainingData(**asdict(dataset.source), row_count=len(dataset.labels), cell_count=cells)
-
-
-def _values(dataset: LabelledTests) -> FloatArray:
-    trains = [test for test in dataset.tests if isinstance(test, PulseTrain)]
-    if len(trains) == len(dataset.tests):
-        rated = dataset.labels["rated_capacity_ah"].to_numpy(dtype=np.float64)
-        return pulse_feature_matrix(pulse_slots(trains, rated))
-    histories = [test for test in dataset.tests if isinstance(test, BatteryHistory)]
-    return _values_through_the_door(histories, dataset.source.name)
-
-
-def _values_through_the_door(histories: Sequence[BatteryHistory], name: str) -> FloatArray:
-    vectors = [extract(history, max(run.available_at for run in history.runs)) for history in histories]
-    problems = [
-        Problem(f"battery_id {vector.battery_id}", "needs one usable pulse train", f"{vector.method}")
-        for vector in vectors
-        if vector.feature_set_digest != FEATURE_SET.digest or np.isnan(vector.values[_ALWAYS_MEASURED])
-    ]
-    if problems:
-        message = f"{len(problems)} test(s) of {name} give no pulse features. Nothing was trained."
-        raise InvalidInput(message, problems[:20], code="NO_PULSE_FEATURES")
-    return np.array([[vector.values[name] for name in FEATURE_SET.names] for vector in vectors])
-
-
-def _require_distinct_types(batteries: Sequence[BatteryIdentity]) -> None:
     by_key = {type_key(battery): battery for battery in batteries}
     ordered = sorted(by_key.items(), key=lambda item: (item[1].level, item[1].chemistry, item[1].rated_capacity_ah))
     for (key, one), (other_key, other) in itertools.pairwise(ordered):
@@ -178,6 +149,58 @@ def _require_distinct_types(batteries: Sequence[BatteryIdentity]) -> None:
                 "Give both the same rated capacity, or both a type designation.",
                 code="TYPES_OVERLAP",
             )
+
+
+def _described(dataset: LabelledTests) -> TrainingData:
+    cells = int(dataset.labels["physical_cell"].nunique())
+    return TrainingData(**asdict(dataset.source), row_count=len(dataset.labels), cell_count=cells)
+
+
+def _of_trains(trains: Sequence[PulseTrain], rated_capacity_ah: FloatArray) -> FloatArray:
+    return pulse_feature_matrix(pulse_slots(trains, rated_capacity_ah))
+
+
+_AT_ONCE: Mapping[Method, tuple[type, Callable[[Sequence[Any], FloatArray], FloatArray]]] = {
+    Method.PULSE_TEST: (PulseTrain, _of_trains),
+    Method.TWO_PULSE_TRAINS: (TrainPair, two_train_feature_matrix),
+}
+"""Methods whose features are computed over many tests at once: class of the tests, and the definition."""
+
+
+def _values(dataset: LabelledTests, method: Method) -> FloatArray:
+    histories = [test for test in dataset.tests if isinstance(test, BatteryHistory)]
+    if len(histories) == len(dataset.tests):
+        return _values_through_the_door(histories, method, dataset.source.name)
+    kind, matrix = _AT_ONCE.get(method, (BatteryHistory, _of_trains))
+    others = sorted({type(test).__name__ for test in dataset.tests if not isinstance(test, kind)})
+    if others:
+        raise InvalidInput(
+            f"{dataset.source.name} holds {', '.join(others)}, which {method.value} cannot be trained on. "
+            "Nothing was trained. Name a data set of the plan's method.",
+            code="TESTS_OF_ANOTHER_METHOD",
+        )
+    return matrix(dataset.tests, dataset.labels["rated_capacity_ah"].to_numpy(dtype=np.float64))
+
+
+def _values_through_the_door(histories: Sequence[BatteryHistory], method: Method, name: str) -> FloatArray:
+    vectors = [extract(history, max(run.available_at for run in history.runs)) for history in histories]
+    measured = [vector.of(method) for vector in vectors]
+    names = FEATURE_SETS[method].names
+    values = np.array([[math.nan if found is None else found.values[each] for each in names] for found in measured])
+    problems = [
+        Problem(f"battery_id {vectors[row].battery_id}", f"needs one usable {method.value}", _noticed(vectors[row]))
+        for row in np.flatnonzero(np.isnan(values).all(axis=1))
+    ]
+    if problems:
+        message = f"{len(problems)} test(s) of {name} give no features of {method.value}. Nothing was trained."
+        raise InvalidInput(message, problems[:_SHOWN_FAULTS], code="NO_FEATURES")
+    return values
+
+
+def _noticed(vector: FeatureVector) -> str:
+    """What was measured instead, and why, for the error."""
+    said = " ".join(finding.message.en for finding in vector.findings)
+    return f"{vector.method.value if vector.method else 'nothing'}; {said}"[:200]
 
 
 def _steady_order(table: FeatureTable) -> npt.NDArray[np.int64]:

@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,11 @@ for _chatty in ("alembic", "mlflow"):
 CHAMPION, CHALLENGER = "champion", "challenger"
 BUNDLE_FOLDER = "bundle"
 EVALUATION_FILE = "evaluation.json"
+REPORT_FILE = "report.html"
 _SQLITE = "sqlite:///"
 _DIGEST_TAG = "bundle_sha256"
 _HISTORY_TAG = "champion_history"
+_PARENT_TAG = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,10 @@ class RunRecord:
         The figures with their structure, as JSON.
     bundle_folder : Path or None
         The bundle; None for an evaluation alone.
+    page : str
+        The evaluation as one self-contained HTML page; empty where there is none.
+    children : sequence of RunRecord
+        Runs nested below this one: the methods of a bundle.
     """
 
     name: str
@@ -71,6 +78,8 @@ class RunRecord:
     pictures: Mapping[str, Figure] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     bundle_folder: Path | None = None
+    page: str = ""
+    children: Sequence["RunRecord"] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +110,32 @@ class TrackingStore:
             Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
-    def log(self, experiment: str, record: RunRecord) -> str:
-        """Log a finished run.
+    def log(self, experiment: str, record: RunRecord, parent_run_id: str | None = None) -> str:
+        """Log a finished run and those nested below it.
 
         Returns
         -------
         str
             Identifier of the run.
         """
-        run_id = str(self._client.create_run(self._experiment_id(experiment), run_name=record.name).info.run_id)
+        with self.running(experiment, record.name, parent_run_id) as run_id:
+            self.fill(run_id, record)
+            for child in record.children:
+                self.log(experiment, child, run_id)
+        return run_id
+
+    @contextmanager
+    def running(self, experiment: str, name: str, parent_run_id: str | None = None) -> Iterator[str]:
+        """Open a run for as long as the block runs; gives its identifier, and it has failed if the block raises."""
+        tags = {_PARENT_TAG: parent_run_id} if parent_run_id else None
+        run = self._client.create_run(self._experiment_id(experiment), run_name=name, tags=tags)
+        run_id = str(run.info.run_id)
         try:
-            self._log_into(run_id, record)
-        except Exception:
+            yield run_id
+        except BaseException:
             self._client.set_terminated(run_id, "FAILED")
             raise
         self._client.set_terminated(run_id)
-        return run_id
 
     def register(self, name: str, run_id: str, sha256: str) -> RegisteredBundle:
         """Register the bundle of a run and make it the challenger."""
@@ -202,7 +221,8 @@ class TrackingStore:
             location = beside.as_uri()
         return str(self._client.create_experiment(name, artifact_location=location))
 
-    def _log_into(self, run_id: str, record: RunRecord) -> None:
+    def fill(self, run_id: str, record: RunRecord) -> None:
+        """Write a record, without its children, into an open run."""
         now = int(time.time() * 1000)
         metrics = [Metric(key, value, now, 0) for key, value in record.metrics.items() if pd.notna(value)]
         params = [Param(key, value) for key, value in record.parameters.items()]
@@ -210,6 +230,8 @@ class TrackingStore:
         self._client.log_batch(run_id, metrics, params, tags)
         self._client.log_inputs(run_id, [_dataset_input(source) for source in record.datasets])
         self._client.log_dict(run_id, dict(record.evaluation), EVALUATION_FILE)
+        if record.page:
+            self._client.log_text(run_id, record.page, REPORT_FILE)
         for name, table in record.tables.items():
             self._client.log_text(run_id, table.to_csv(index=False), f"tables/{name}.csv")
         for name, picture in record.pictures.items():

@@ -1,24 +1,26 @@
 """What a bundle says about a battery type it was never trained on.
 
-The recipe is fitted again without any row of the type; the type's batteries are then presented,
-declared honestly, through the same assessment the service uses.
+The type is left out of models and calibration; its batteries are then presented, declared honestly,
+through the same assessment the service uses. Members and look of a type rest on its own rows alone,
+so leaving one type out leaves those of the others as they are; only classifiers see all types, and
+these bundles have none.
 """
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from features.feature_set import FeatureVector, Method
+from features.feature_set import FeatureVector
 from features.measurement import Inspection
-from models.assessment import assess
 from models.bundle import Bundle
-from models.decision import Assessment, GradingCase
-from models.terms import GradingTerms
-from training.assemble import bundle_manifest, calibrated_estimator
+from models.decision import GradingCase
+from training.assemble import TrainedMethod, bundle_manifest, calibrated_estimator
 from training.calibrate import calibrate
+from training.certified import calibrating_batteries
 from training.crossfit import HeldOut
-from training.fit import fit_models, supported_classifier_cuts
+from training.fit import FittedModels
 from training.labels import identities
 from training.plan import Plan
-from training.table import FEATURE_SET, FeatureTable
+from training.table import FeatureTable
 
 _MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 """No feature and no decision depends on the day."""
@@ -33,19 +35,19 @@ def cases(table: FeatureTable) -> list[GradingCase]:
             FeatureVector(
                 identity.battery_id,
                 _MOMENT,
-                Method.PULSE_TEST,
-                FEATURE_SET.digest,
-                dict(zip(FEATURE_SET.names, row.tolist(), strict=True)),
+                table.feature_set.method,
+                table.feature_set.digest,
+                dict(zip(table.feature_set.names, row.tolist(), strict=True)),
             ),
         )
         for identity, row in zip(identities(table.labels), table.values, strict=True)
     ]
 
 
-def assessments_without_type(
-    plan: Plan, table: FeatureTable, held_out: HeldOut, type_key: str, terms: GradingTerms
-) -> list[tuple[GradingCase, Assessment]]:
-    """Assessments of every counted row of a type by a bundle trained without it.
+def bundle_without_type(
+    plan: Plan, table: FeatureTable, held_out: HeldOut, models: FittedModels, type_key: str
+) -> Bundle:
+    """Bundle of one method, trained and calibrated without any row of a type.
 
     Parameters
     ----------
@@ -54,19 +56,19 @@ def assessments_without_type(
     table : FeatureTable
         All rows.
     held_out : HeldOut
-        Counted rows and the held-out facts of the other types, which calibrate.
+        The held-out facts of the other types calibrate.
+    models : FittedModels
+        Fitted on all rows, without a classifier.
     type_key : str
         Type to leave out.
-    terms : GradingTerms
-        What the assessment takes from the policy.
-
-    Returns
-    -------
-    list of (GradingCase, Assessment)
     """
-    others = table.taken(table.type_keys != type_key)
-    calibration = calibrate(plan, held_out.facts.taken(held_out.facts.type_keys != type_key))
-    estimator = calibrated_estimator(fit_models(plan, others, supported_classifier_cuts(plan, others)), calibration)
-    bundle = Bundle(bundle_manifest(plan, others, {}, date(2000, 1, 1)), {Method.PULSE_TEST: estimator})
-    presented = cases(held_out.table.taken(held_out.table.type_keys == type_key))
-    return [(case, assess(case, bundle, terms)) for case in presented]
+    others = {key: fitted for key, fitted in models.types.items() if key != type_key}
+    without = replace(models, types=others, classifiers={})
+    facts = held_out.facts.taken(held_out.facts.type_keys != type_key)
+    calibration = calibrate(plan, replace(facts, classifier_probability={}))
+    trained = TrainedMethod(plan, table.taken(table.type_keys != type_key), without, calibration)
+    return Bundle(
+        bundle_manifest(plan.bundle, (trained,), {}, date(2000, 1, 1)),
+        {plan.method: calibrated_estimator(without, calibration)},
+        {plan.method: calibrating_batteries(calibration.visits)},
+    )

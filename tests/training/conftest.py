@@ -11,7 +11,7 @@ from models.policy_file import SHIPPED_POLICY
 from tests.training.synthetic_pulses import synthetic_rows, write_public_layout
 from tests.training.tiny_plan import tiny_plan as make_tiny_plan
 from training.plan import Plan
-from training.run import Judged, judge, train_bundle
+from training.run import Judged, JudgedBundle, judge, train_bundle
 from training.tracking import TrackingStore
 
 
@@ -33,7 +33,7 @@ def tiny_judged(tiny_plan: Plan, tiny_data: Path) -> Judged:
 @pytest.fixture(scope="session")
 def tiny_bundle_folder(tiny_judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
-    train_bundle(tiny_judged, folder, date(2026, 11, 1), lambda _: None)
+    train_bundle(JudgedBundle.of(tiny_judged), folder, date(2026, 11, 1), lambda _: None)
     return folder
 
 

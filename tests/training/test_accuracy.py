@@ -15,5 +15,8 @@ def test_the_shipped_plan_reaches_its_targets_on_held_out_cells(data_dir):
     coverage = evaluation.coverage_over_splits
     assert 0.89 <= coverage["all"].mean <= 0.92
     assert all(each.p_value >= 0.05 for each in coverage.values())
-    retested = evaluation.unseen_types_retested["NMC21"]
-    assert retested.count == retested.total > 0
+    assert set(evaluation.unseen_types_retested) == {"LFP20", "LFP35", "LMO10", "NMC2.1", "NMC21"}
+    assert all(share.count == share.total > 0 for share in evaluation.unseen_types_retested.values())
+    misdeclared = evaluation.misdeclared["all"]
+    assert all(figures.visits_safe.fraction >= 0.95 for figures in misdeclared.values())
+    assert misdeclared["tester set by the plate"].grid_safe.fraction >= 0.95

@@ -6,10 +6,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from features.feature_set import Method
 from models.bundle import BundleRefused, load_bundle
-from training.bundle_documents import CALIBRATION_FILE, CARD_FILE, METRICS_FILE, calibration_json, metrics_json
+from models.calibration_file import calibration_file_name
+from training.assemble import TrainedMethod
+from training.bundle_documents import CARD_FILE, METRICS_FILE, calibration_json, metrics_json
 from training.calibrate import calibrate, conformal_quantile
+from training.fit import fit_models
 from training.model_card import model_card
+from training.plan import JointPlan
+
+CALIBRATION_FILE = calibration_file_name(Method.PULSE_TEST)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_judged):
+    plan, table = tiny_judged.plan, tiny_judged.table
+    return TrainedMethod(plan, table, fit_models(plan, table, ()), calibrate(plan, tiny_judged.held_out.facts))
+
+
+def _card(trained, evaluation):
+    return model_card(JointPlan.of(trained.plan), (trained,), {trained.plan.method: evaluation})
 
 
 @pytest.fixture
@@ -71,7 +88,9 @@ def test_figures_that_do_not_exist_are_null_and_all_others_are_there(tiny_judged
     visits = dict(tiny_judged.evaluation.visits)
     errors = replace(visits["LFP20"].errors, explained_fraction=math.nan)
     visits["LFP20"] = replace(visits["LFP20"], errors=errors)
-    figures = json.loads(metrics_json(replace(tiny_judged.evaluation, visits=visits)))
+    figures = json.loads(metrics_json({Method.PULSE_TEST: replace(tiny_judged.evaluation, visits=visits)}))["methods"][
+        "pulse_test"
+    ]
     assert figures["visits"]["LFP20"]["errors"]["explained_fraction"] is None
     assert figures["visits"]["all"]["errors"]["row_count"] == 48
     assert figures["policy"]["policy_id"] == "example"
@@ -82,32 +101,33 @@ def test_the_card_names_data_licence_types_limits_and_the_command(card):
         assert named in card
 
 
-def test_the_card_says_which_type_was_never_visited(tiny_judged):
-    table = tiny_judged.table
-    grid_only = table.taken(~((table.type_keys == "NMC21") & table.visits))
+def test_the_card_says_which_type_was_never_visited(trained, tiny_judged):
+    facts = tiny_judged.held_out.facts
+    others = facts.taken(~((facts.type_keys == "NMC21") & facts.visits))
+    grid_only = replace(trained, calibration=calibrate(trained.plan, others))
     said = "NMC21 was never visited (24 cells)"
-    assert said in model_card(tiny_judged.plan, grid_only, tiny_judged.evaluation)
-    assert said not in model_card(tiny_judged.plan, table, tiny_judged.evaluation)
+    assert said in _card(grid_only, tiny_judged.evaluation)
+    assert said not in _card(trained, tiny_judged.evaluation)
 
 
 @pytest.mark.parametrize(
     ("weight", "alone", "said"),
     [(0.0, 0.06, "is not shipped"), (0.3, 0.07, "lowers the Brier score"), (0.3, 0.05, "has not earned its place")],
 )
-def test_the_card_says_whether_a_classifier_earned_its_place(tiny_judged, weight, alone, said):
+def test_the_card_says_whether_a_classifier_earned_its_place(trained, tiny_judged, weight, alone, said):
     visits = dict(tiny_judged.evaluation.visits)
     at_cut = visits["all"].cuts["0.80"]
     joined, without = replace(at_cut.suitability, brier=0.06), replace(at_cut.predictive_alone, brier=alone)
     cut = replace(at_cut, suitability=joined, predictive_alone=without)
     visits["all"] = replace(visits["all"], cuts={**visits["all"].cuts, "0.80": cut})
     judged = replace(tiny_judged.evaluation, visits=visits, booster_weights={"0.80": weight})
-    assert said in model_card(tiny_judged.plan, tiny_judged.table, judged)
+    assert said in _card(trained, judged)
 
 
-def test_the_card_says_which_type_is_barely_predictable(tiny_judged):
+def test_the_card_says_which_type_is_barely_predictable(trained, tiny_judged):
     visits = dict(tiny_judged.evaluation.visits)
     for explained, said in ((0.2, True), (0.9, False)):
         errors = replace(visits["LFP20"].errors, explained_fraction=explained)
         visits["LFP20"] = replace(visits["LFP20"], errors=errors)
         judged = replace(tiny_judged.evaluation, visits=visits)
-        assert ("LFP20 is barely predictable" in model_card(tiny_judged.plan, tiny_judged.table, judged)) is said
+        assert ("LFP20 is barely predictable" in _card(trained, judged)) is said

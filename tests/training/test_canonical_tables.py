@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from features.errors import InvalidInput
+from features.feature_set import Method
 from tests.training.synthetic_pulses import synthetic_rows, write_own_tables, write_public_layout
 from training.datasets import canonical_tables, pulse_retired
 from training.table import feature_table
@@ -14,13 +15,13 @@ def own(tmp_path):
 
 
 def _read(own):
-    return canonical_tables.labelled_tests("mine", "own", *own)
+    return canonical_tables.labelled_tests("mine", "own", *own, Method.PULSE_TEST)
 
 
 def test_own_tables_give_the_features_of_the_same_tests_in_the_public_layout(tmp_path):
     rows = synthetic_rows(3)
-    public = feature_table([pulse_retired.labelled_tests(write_public_layout(rows, tmp_path))])
-    mine = feature_table([_read(write_own_tables(rows, tmp_path / "own"))])
+    public = feature_table([pulse_retired.labelled_tests(write_public_layout(rows, tmp_path))], Method.PULSE_TEST)
+    mine = feature_table([_read(write_own_tables(rows, tmp_path / "own"))], Method.PULSE_TEST)
     assert np.allclose(np.sort(mine.values, axis=0), np.sort(public.values, axis=0), rtol=0, atol=0, equal_nan=True)
     assert sorted(mine.labels["remaining_capacity_ah"]) == sorted(public.labels["remaining_capacity_ah"])
 
@@ -74,7 +75,7 @@ def test_columns_of_the_batch_manifest_that_no_feature_needs_are_allowed(own):
 
 def test_a_type_designation_makes_a_type_of_its_own(own):
     pd.read_csv(own[0]).assign(type_designation="XY1").to_csv(own[0], index=False)
-    assert set(feature_table([_read(own)]).type_keys) == {"LFP20-XY1", "NMC21-XY1"}
+    assert set(feature_table([_read(own)], Method.PULSE_TEST).type_keys) == {"LFP20-XY1", "NMC21-XY1"}
 
 
 def test_another_kind_of_run_cannot_train_the_pulse_method(own):

@@ -4,6 +4,7 @@ import pytest
 
 from models.decision import Outcome
 from models.policy_file import SHIPPED_POLICY, load_policy
+from tests.support.cases import THRESHOLDS
 from training.evaluate import grid_figures, visit_figures
 
 POLICY = load_policy(SHIPPED_POLICY)
@@ -18,7 +19,15 @@ def _estimates(*rows):
         table[f"p_below_{cut:.2f}"] = table[f"p_predictive_below_{cut:.2f}"] = below
     plate = {"level": "cell", "chemistry": "LFP", "rated_capacity_ah": 20.0, "type_designation": None}
     names = [f"b{number}" for number in range(len(table))]
-    return table.assign(battery_id=names, type_key="LFP20", coverage_fraction=0.9, distance=0.5, **plate)
+    return table.assign(
+        battery_id=names,
+        type_key="LFP20",
+        method="pulse_test",
+        coverage_fraction=0.9,
+        distance=0.5,
+        thresholds=pd.Series([THRESHOLDS] * len(table), dtype=object),
+        **plate,
+    )
 
 
 def test_a_battery_graded_above_a_cut_it_lies_below_is_a_false_accept():
@@ -32,10 +41,17 @@ def test_a_battery_rejected_at_a_cut_it_clears_is_a_false_reject():
     assert (figures.cuts["0.80"].false_rejects.count, figures.cuts["0.80"].false_rejects.total) == (1, 2)
 
 
-def test_an_interval_across_a_cut_decides_nothing_there():
+def test_a_score_between_the_thresholds_of_a_cut_decides_nothing_there():
     figures = visit_figures(_estimates((0.81, 0.80, 0.03)), POLICY)["LFP20"]
     assert figures.cuts["0.80"].undecided.count == 1
     assert figures.outcomes[Outcome.CASCADE].count == 1
+
+
+def test_without_a_certificate_nothing_is_decided():
+    uncertified = _estimates((0.9, 0.9, 0.01)).assign(thresholds=pd.Series([None], dtype=object))
+    figures = visit_figures(uncertified, POLICY)["LFP20"]
+    assert figures.outcomes[Outcome.RETEST].count == 1
+    assert all(each.undecided.count == 1 for each in figures.cuts.values())
 
 
 def test_a_measurement_unlike_its_type_is_undecided_whatever_its_estimate():

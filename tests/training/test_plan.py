@@ -1,8 +1,9 @@
 import pytest
 
 from features.errors import InvalidInput
+from features.feature_set import Method
 from training.cli import REFERENCE_PLAN
-from training.plan import load_plan
+from training.plan import load_joint_plan, load_plan
 
 
 def _changed(tmp_path, old, new):
@@ -71,3 +72,87 @@ def test_own_tables_are_found_beside_the_plan(tmp_path):
     )
     plan = load_plan(_changed(tmp_path, '[[datasets]]\nkind = "pulse_retired"', own))
     assert plan.datasets[0].manifest == tmp_path.resolve() / "manifest.csv"
+
+
+def test_a_pulse_member_without_amplitudes_is_refused_by_name(tmp_path):
+    path = _changed(tmp_path, 'amplitudes = "up_to_1.5c_charge"\n', "")
+    with pytest.raises(InvalidInput, match=r"members.ratios: a pulse test's member has amplitudes"):
+        load_plan(path)
+
+
+def test_amplitudes_belong_to_no_other_method(tmp_path):
+    path = _other_method(tmp_path, amplitudes=True)
+    with pytest.raises(InvalidInput, match=r"amplitudes belong to the members of a pulse test"):
+        load_plan(path)
+    assert load_plan(_other_method(tmp_path, amplitudes=False)).method is Method.TWO_PULSE_TRAINS
+
+
+def test_rows_and_counting_of_pulses_are_refused_in_the_plan_of_another_method(tmp_path):
+    path = _other_method(tmp_path, amplitudes=False)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + "\n[counting]\nvisit_pulse_width_second = 3.0\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"two_pulse_trains.counting: Extra inputs"):
+        load_plan(path)
+
+
+def test_a_method_that_cannot_be_trained_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"capacity_test"):
+        load_plan(_changed(tmp_path, 'method = "pulse_test"', 'method = "capacity_test"'))
+
+
+def test_a_joint_plan_names_the_plans_of_its_methods(tmp_path):
+    _other_method(tmp_path, amplitudes=False)
+    _changed(tmp_path, "seed = 0", "seed = 0")
+    joint = load_joint_plan(_joint(tmp_path, "plan.toml", "other.toml"))
+    assert [plan.method for plan in joint.methods] == [Method.PULSE_TEST, Method.TWO_PULSE_TRAINS]
+    assert joint.bundle.name == "both"
+
+
+def test_a_method_s_plan_alone_is_a_bundle_of_one(tmp_path):
+    joint = load_joint_plan(REFERENCE_PLAN)
+    assert [plan.method for plan in joint.methods] == [Method.PULSE_TEST]
+    assert joint.bundle.name == "pulse-reference"
+
+
+def test_one_method_trained_by_two_plans_is_refused(tmp_path):
+    _changed(tmp_path, "seed = 0", "seed = 0")
+    with pytest.raises(InvalidInput, match=r"plan.toml trains it too \(got pulse_test\)"):
+        load_joint_plan(_joint(tmp_path, "plan.toml", "plan.toml"))
+
+
+def test_a_plan_a_joint_plan_names_and_that_is_not_there_is_refused_by_name(tmp_path):
+    with pytest.raises(InvalidInput, match=r"Plan none.toml was not loaded"):
+        load_joint_plan(_joint(tmp_path, "none.toml"))
+
+
+def test_a_look_is_sliced_along_one_of_its_own_features(tmp_path):
+    path = _changed(tmp_path, 'sliced_along = "open_circuit_voltage_volt"', 'sliced_along = "rest_drift_volt_1.0c"')
+    with pytest.raises(InvalidInput, match=r"sliced_along and of_the_test name features of the look, not rest_drift"):
+        load_plan(path)
+
+
+def _joint(folder, *methods):
+    path = folder / "joint.toml"
+    named = ", ".join(f'"{name}"' for name in methods)
+    tables = (
+        f"methods = [{named}]",
+        '[bundle]\nname = "both"\nversion = "1"\nreproduced_by = "packgrade-train run joint.toml"',
+        '[tracking]\nexperiment = "both"\nregistered_name = "both"',
+    )
+    path.write_text("\n".join(tables), encoding="utf-8")
+    return path
+
+
+def _other_method(folder, *, amplitudes):
+    text = REFERENCE_PLAN.read_text(encoding="utf-8")
+    rows, counting = text.index("[rows]"), text.index("[counting]")
+    splits, members = text.index("[splits]"), text.index("[[members]]")
+    assert rows < splits < counting < members
+    listed = '[listed_features]\nrequired = ["open_circuit_slope_volt"]\nanchors = ["log_pulse_width"]\n\n'
+    text = text[:rows] + text[splits:counting] + listed + text[members:]
+    text = text.replace('method = "pulse_test"', 'method = "two_pulse_trains"')
+    if not amplitudes:
+        text = text.replace('amplitudes = "all"\n', "").replace('amplitudes = "up_to_1.5c_charge"\n', "")
+    path = folder / "other.toml"
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidInput
+from features.feature_set import Method
 from tests.training.synthetic_pulses import synthetic_rows, write_public_layout
 from training.datasets import pulse_retired
 from training.table import feature_table
 
 
 def _table(rows, folder):
-    return feature_table([pulse_retired.labelled_tests(write_public_layout(rows, folder))])
+    return feature_table([pulse_retired.labelled_tests(write_public_layout(rows, folder))], Method.PULSE_TEST)
 
 
 def test_the_misaligned_row_is_dropped(tmp_path):

@@ -12,8 +12,8 @@ from tests.training.synthetic_pulses import LFP, NMC, synthetic_rows, write_own_
 from training.crossfit import held_out_predictions
 from training.evaluate import evaluate
 from training.figures import pictures
-from training.plan import CanonicalTablesPlan
-from training.run import judge, train_bundle
+from training.plan_datasets import CanonicalTablesPlan
+from training.run import JudgedBundle, judge, train_bundle
 
 
 def test_held_out_cells_are_predicted_within_a_few_percent(tiny_judged):
@@ -51,7 +51,7 @@ def test_batteries_of_a_type_left_out_of_training_are_all_retested(tiny_judged):
 
 
 def test_two_runs_differ_in_nothing_but_the_date(tiny_judged, tiny_bundle_folder, tmp_path):
-    train_bundle(tiny_judged, tmp_path / "later", date(2026, 12, 24), lambda _: None)
+    train_bundle(JudgedBundle.of(tiny_judged), tmp_path / "later", date(2026, 12, 24), lambda _: None)
     first, later = load_bundle(tiny_bundle_folder).manifest, load_bundle(tmp_path / "later").manifest
     assert first.model_copy(update={"created_on": later.created_on}) == later
     assert first.sha256 != later.sha256
@@ -80,13 +80,14 @@ def test_a_bundle_holds_no_pickle(tiny_bundle_folder):
 
 
 def test_tables_of_ones_own_train_a_bundle(tiny_plan, tmp_path):
-    manifest, labels = write_own_tables(synthetic_rows(12, (LFP, NMC)), tmp_path / "own")
-    own = CanonicalTablesPlan(kind="canonical_tables", name="mine", licence="own", manifest=manifest, labels=labels)
+    own_manifest, labels = write_own_tables(synthetic_rows(12, (LFP, NMC)), tmp_path / "own")
+    own = CanonicalTablesPlan(kind="canonical_tables", name="mine", licence="own", manifest=own_manifest, labels=labels)
     splits = tiny_plan.splits.model_copy(update={"unseen_type_keys": ()})
     plan = tiny_plan.model_copy(update={"datasets": (own,), "splits": splits})
     judged = judge(plan, None, SHIPPED_POLICY, lambda _: None)
     assert judged.evaluation.visits["all"].errors.row_count == 24
-    assert train_bundle(judged, tmp_path / "bundle", date(2026, 11, 1), lambda _: None).training_data[0].name == "mine"
+    manifest = train_bundle(JudgedBundle.of(judged), tmp_path / "bundle", date(2026, 11, 1), lambda _: None)
+    assert manifest.training_data[0].name == "mine"
 
 
 def test_a_public_set_without_a_data_folder_is_refused(tiny_plan):

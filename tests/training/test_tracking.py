@@ -10,7 +10,7 @@ from models.bundle import load_bundle
 from training.cli import main
 from training.export import export_bundle
 from training.promote import PromotionRefused, compare, promote
-from training.run import register, track
+from training.run import JudgedBundle, register, track
 from training.tracking import TrackingStore
 
 NAME = "packgrade-pulse"
@@ -22,7 +22,8 @@ def store(empty_store):
 
 
 def _registered(store, judged, folder):
-    return register(store, judged.plan, track(store, judged, folder), load_bundle(folder).manifest)
+    bundle = JudgedBundle.of(judged)
+    return register(store, bundle.plan, track(store, bundle, folder), load_bundle(folder).manifest)
 
 
 def _with_a_false_accept(judged):
@@ -34,26 +35,27 @@ def _with_a_false_accept(judged):
     return replace(judged, evaluation=replace(judged.evaluation, visits=visits))
 
 
-def test_a_run_keeps_parameters_data_splits_figures_pictures_and_the_bundle(store, tiny_judged, tiny_bundle_folder):
-    run_id = track(store, tiny_judged, tiny_bundle_folder)
+def test_a_run_keeps_figures_data_and_bundle_and_a_run_below_it_the_method(store, tiny_judged, tiny_bundle_folder):
+    run_id = track(store, JudgedBundle.of(tiny_judged), tiny_bundle_folder)
     client = MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
     run = client.get_run(run_id)
-    assert run.data.params["interval.scale_level"] == "0.8"
-    assert run.data.metrics["visits.all.covered.total"] == 48
+    assert run.data.metrics["pulse_test.visits.all.covered.total"] == 48
     source = tiny_judged.table.sources[0]
     assert run.data.tags["data.pulse_retired.sha256"] == source.sha256
     assert run.inputs.dataset_inputs[0].dataset.name == "pulse_retired"
-    kept = {
-        file.path for folder in ("", "pictures", "tables", "bundle") for file in client.list_artifacts(run_id, folder)
-    }
-    assert {
-        "evaluation.json",
-        "pictures/reliability.png",
-        "tables/split_manifest.csv",
-        "bundle/manifest.json",
-        "bundle/model_card.md",
-    } <= kept
+    kept = _kept(client, run_id, "", "bundle")
+    assert {"evaluation.json", "bundle/manifest.json", "bundle/model_card.md"} <= kept
     assert not any(path.endswith((".pkl", "MLmodel")) for path in kept)
+    below = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    assert [each.info.run_name for each in below] == ["pulse_test"]
+    assert below[0].data.params["interval.scale_level"] == "0.8"
+    assert below[0].data.metrics["visits.all.covered.total"] == 48
+    of_method = _kept(client, below[0].info.run_id, "", "pictures", "tables")
+    assert {"evaluation.json", "pictures/reliability.png", "tables/split_manifest.csv"} <= of_method
+
+
+def _kept(client, run_id, *folders):
+    return {file.path for folder in folders for file in client.list_artifacts(run_id, folder)}
 
 
 def test_a_new_bundle_is_the_challenger_and_the_first_one_becomes_champion(
@@ -72,7 +74,7 @@ def test_a_worse_challenger_is_refused_with_the_figure_and_the_champion_stays(
     champion = _registered(store, tiny_judged, tiny_bundle_folder)
     promote(store, compare(store, NAME, tmp_path / "first"))
     _registered(store, _with_a_false_accept(tiny_judged), tiny_bundle_folder)
-    with pytest.raises(PromotionRefused, match=r"CHALLENGER_IS_WORSE.*LFP20 false accepts at 0.80"):
+    with pytest.raises(PromotionRefused, match=r"CHALLENGER_IS_WORSE.*LFP20 pulse_test: false accepts at 0.80"):
         promote(store, compare(store, NAME, tmp_path / "second"))
     assert store.champion(NAME) == champion
 
@@ -116,7 +118,7 @@ def test_an_unknown_version_names_what_there_is(store, tiny_judged, tiny_bundle_
 def test_the_commands_promote_export_and_refuse_with_exit_codes(
     store, tiny_judged, tiny_bundle_folder, tmp_path, capsys
 ):
-    where = ["--tracking-uri", store.uri]
+    where = ["--tracking-uri", store.uri, "--name", NAME]
     assert main(["promote", *where]) == 1
     assert "BUNDLE_NOT_REGISTERED" in capsys.readouterr().err
     _registered(store, tiny_judged, tiny_bundle_folder)

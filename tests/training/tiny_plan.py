@@ -12,7 +12,9 @@ def tiny_plan() -> Plan:
         member.model_copy(update={name: value for name, value in smaller.items() if hasattr(member, name)})
         for member in plan.members
     )
-    splits = plan.splits.model_copy(update={"fold_count": 3, "calibration_split_count": 10})
+    splits = plan.splits.model_copy(
+        update={"fold_count": 3, "calibration_split_count": 10, "unseen_type_keys": ("NMC21",)}
+    )
     applicability = plan.applicability.model_copy(update={"component_count": {}})
     booster = {"round_count": 40, "learning_rate": 0.2, "least_rows_per_leaf": 5}
     suitability = plan.suitability.model_copy(update={"cuts": (0.8,), "least_batteries_per_side": 10, **booster})

@@ -1,4 +1,4 @@
-"""Your own pulse tests, as a manifest of canonical tables and a file of measured capacities.
+"""Your own tests of any method, as a manifest of canonical tables and a file of measured capacities.
 
 The manifest is the one `packgrade batch` reads: a battery that can be graded can be trained on. The
 labels name the capacity that was measured afterwards. Tests are handed on as histories, so that
@@ -25,9 +25,10 @@ import pandas as pd
 import pandera.pandas as pa
 
 from features.errors import InvalidInput, Problem
+from features.feature_set import Method
 from features.measurement import BatteryHistory, BatteryIdentity, Inspection, MeasurementRun, SourceStamp
 from features.readers.canonical import CanonicalFile
-from features.vocabulary import Chemistry, Level, RunKind, TableFormat
+from features.vocabulary import FORMATS_BY_KIND, Chemistry, Level, RunKind, TableFormat
 from training.labels import DatasetSource, LabelledTests
 from training.schema_check import schema_problems
 
@@ -43,22 +44,6 @@ _NOT_NEEDED = (
 )
 """Columns of the manifest that no feature depends on."""
 
-MANIFEST_SCHEMA = pa.DataFrameSchema(
-    {
-        "battery_id": pa.Column(str, coerce=True),
-        "level": pa.Column(str, pa.Check.isin([level.value for level in Level])),
-        "chemistry": pa.Column(str, pa.Check.isin([each.value for each in Chemistry])),
-        "rated_capacity_ah": pa.Column(float, pa.Check.gt(0.0), coerce=True),
-        "run_kind": pa.Column(str, pa.Check.equal_to(RunKind.PULSE_TEST.value)),
-        "run_format": pa.Column(str, pa.Check.isin([TableFormat.STEP_TABLE.value, TableFormat.TIMESERIES.value])),
-        "run_path": pa.Column(str),
-        "type_designation": pa.Column(str, nullable=True, required=False, coerce=True),
-        "train": pa.Column("Int64", pa.Check.ge(1), nullable=True, required=False, coerce=True),
-        **{name: pa.Column(required=False, nullable=True) for name in _NOT_NEEDED},
-    },
-    unique=["battery_id", "run_path"],
-    strict=True,
-)
 LABELS_SCHEMA = pa.DataFrameSchema(
     {
         "battery_id": pa.Column(str, coerce=True, unique=True),
@@ -70,8 +55,29 @@ LABELS_SCHEMA = pa.DataFrameSchema(
 )
 
 
-def labelled_tests(name: str, licence: str, manifest: Path, labels: Path) -> LabelledTests:
-    """Pulse tests of a manifest with their measured capacities.
+def manifest_schema(kind: RunKind) -> pa.DataFrameSchema:
+    """Rules of a manifest whose runs are all of one kind."""
+    formats = [each.value for each in FORMATS_BY_KIND[kind]]
+    return pa.DataFrameSchema(
+        {
+            "battery_id": pa.Column(str, coerce=True),
+            "level": pa.Column(str, pa.Check.isin([level.value for level in Level])),
+            "chemistry": pa.Column(str, pa.Check.isin([each.value for each in Chemistry])),
+            "rated_capacity_ah": pa.Column(float, pa.Check.gt(0.0), coerce=True),
+            "run_kind": pa.Column(str, pa.Check.equal_to(kind.value)),
+            "run_format": pa.Column(str, pa.Check.isin(formats)),
+            "run_path": pa.Column(str),
+            "type_designation": pa.Column(str, nullable=True, required=False, coerce=True),
+            "train": pa.Column("Int64", pa.Check.ge(1), nullable=True, required=False, coerce=True),
+            **{name: pa.Column(required=False, nullable=True) for name in _NOT_NEEDED},
+        },
+        unique=["battery_id", "run_path"],
+        strict=True,
+    )
+
+
+def labelled_tests(name: str, licence: str, manifest: Path, labels: Path, method: Method) -> LabelledTests:
+    """Tests of a manifest with their measured capacities.
 
     Parameters
     ----------
@@ -81,6 +87,8 @@ def labelled_tests(name: str, licence: str, manifest: Path, labels: Path) -> Lab
         CSV or Parquet, one row per run (`docs/training.md`); paths inside are relative to it.
     labels : Path
         CSV or Parquet with the columns above.
+    method : Method
+        What is trained; every run of the manifest is of the kind its features come from.
 
     Returns
     -------
@@ -93,13 +101,25 @@ def labelled_tests(name: str, licence: str, manifest: Path, labels: Path) -> Lab
         ``DATASET_NOT_READABLE``: a file is missing, a column or value breaks its rule, a battery of
         one file is not in the other, a measurement is not a canonical table.
     """
-    runs, measured = _table(manifest, MANIFEST_SCHEMA), _table(labels, LABELS_SCHEMA)
+    kind = run_kind(method)
+    runs, measured = _table(manifest, manifest_schema(kind)), _table(labels, LABELS_SCHEMA)
     _require_same_batteries(runs, measured, manifest, labels)
     rows = runs.merge(measured, on="battery_id", how="left", validate="many_to_one")
-    histories = tuple(_histories(rows, manifest))
+    histories = tuple(_histories(rows, manifest, kind))
     measurements = [manifest.parent / path for path in sorted(set(rows["run_path"]))]
     source = DatasetSource(name, licence, _sha256_over([manifest, labels, *measurements]))
     return LabelledTests(source, _labels(rows, histories), histories)
+
+
+def run_kind(method: Method) -> RunKind:
+    """Kind of run a method's features come from.
+
+    Examples
+    --------
+    >>> run_kind(Method.TWO_PULSE_TRAINS).value, run_kind(Method.IMPEDANCE).value
+    ('pulse_test', 'impedance')
+    """
+    return RunKind.PULSE_TEST if method is Method.TWO_PULSE_TRAINS else RunKind(method.value)
 
 
 def _table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
@@ -129,13 +149,13 @@ def _sha256_over(files: Sequence[Path]) -> str:
     return hashlib.sha256(parts).hexdigest()
 
 
-def _histories(rows: pd.DataFrame, manifest: Path) -> Iterator[BatteryHistory]:
+def _histories(rows: pd.DataFrame, manifest: Path, kind: RunKind) -> Iterator[BatteryHistory]:
     files: dict[str, tuple[CanonicalFile, SourceStamp]] = {}
     for row in rows.to_dict("records"):
         path = str(row["run_path"])
         if path not in files:
             files[path] = _opened(manifest.parent / path, TableFormat(str(row["run_format"])))
-        yield BatteryHistory(_identity(row), (_run(row, *files[path]),))
+        yield BatteryHistory(_identity(row), (_run(row, kind, *files[path]),))
 
 
 def _opened(path: Path, table_format: TableFormat) -> tuple[CanonicalFile, SourceStamp]:
@@ -143,12 +163,12 @@ def _opened(path: Path, table_format: TableFormat) -> tuple[CanonicalFile, Sourc
     return file, SourceStamp(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), "canonical")
 
 
-def _run(row: dict[Hashable, object], file: CanonicalFile, stamp: SourceStamp) -> MeasurementRun:
+def _run(row: dict[Hashable, object], kind: RunKind, file: CanonicalFile, stamp: SourceStamp) -> MeasurementRun:
     battery_id = str(row["battery_id"]) if file.battery_ids else None
     train = row.get("train")
     number = None if train is None or pd.isna(train) else int(str(train))  # type: ignore[call-overload]
     table = file.reading(battery_id).table
-    return MeasurementRun(RunKind.PULSE_TEST, _MEASURED_AT, _MEASURED_AT, stamp, table, number)
+    return MeasurementRun(kind, _MEASURED_AT, _MEASURED_AT, stamp, table, number)
 
 
 def _identity(row: dict[Hashable, object]) -> BatteryIdentity:

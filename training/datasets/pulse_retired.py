@@ -25,7 +25,9 @@ LICENCE = "MIT"
 FILE = Path("pulse_retired") / "pulse_features.parquet"
 CAPACITY_DEFINITION = "1C discharge after CCCV, 25 °C"
 
-_TURNING_POINTS = [f"U{number}" for number in range(1, 42)]
+TURNING_POINTS = [f"U{number}" for number in range(1, 42)]
+"""Voltages of a row, in the order they were measured. [V]"""
+
 _ALWAYS_MEASURED = 21
 _VISIT, _GRID = "random_soc", "soc_grid"
 
@@ -43,7 +45,7 @@ FILE_SCHEMA = pa.DataFrameSchema(
         "touches_protection_v": pa.Column(bool),
         **{
             name: pa.Column(float, pa.Check.in_range(0.5, 6.0), nullable=number > _ALWAYS_MEASURED, coerce=True)
-            for number, name in enumerate(_TURNING_POINTS, start=1)
+            for number, name in enumerate(TURNING_POINTS, start=1)
         },
     },
     strict="filter",
@@ -69,20 +71,41 @@ def labelled_tests(data_folder: Path) -> LabelledTests:
     InvalidInput
         ``DATASET_NOT_READABLE`` if the file is missing or breaks its schema.
     """
-    path = data_folder / FILE
-    if not path.is_file():
-        raise _refused([Problem(FILE.as_posix(), "must be a file in the data folder", data_folder.name)])
-    content = path.read_bytes()
-    table = _checked(pd.read_parquet(path))
-    table = table[~table["misaligned_row"]]
-    volts = table[_TURNING_POINTS].to_numpy(dtype=np.float64)
+    table, sha256 = turning_point_rows(data_folder)
+    volts = table[TURNING_POINTS].to_numpy(dtype=np.float64)
     width_second = table["width_ms"].to_numpy() / 1000.0
     trains = tuple(
         train_from_turning_points(row, width, rated)
         for row, width, rated in zip(volts, width_second.tolist(), table["nominal_ah"].tolist(), strict=True)
     )
-    source = DatasetSource(NAME, LICENCE, hashlib.sha256(content).hexdigest())
-    return LabelledTests(source, _labels(table), trains)
+    return LabelledTests(DatasetSource(NAME, LICENCE, sha256), labels_of(table), trains)
+
+
+def turning_point_rows(data_folder: Path) -> tuple[pd.DataFrame, str]:
+    """Rows of the file that are what their columns say, and the digest of its bytes.
+
+    Parameters
+    ----------
+    data_folder : Path
+        Folder that holds ``pulse_retired``.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `FILE_SCHEMA`, in the file's order without the misaligned row.
+    str
+        SHA-256, 64 hex digits.
+
+    Raises
+    ------
+    InvalidInput
+        ``DATASET_NOT_READABLE`` if the file is missing or breaks its schema.
+    """
+    path = data_folder / FILE
+    if not path.is_file():
+        raise _refused([Problem(FILE.as_posix(), "must be a file in the data folder", data_folder.name)])
+    table = _checked(pd.read_parquet(path))
+    return table[~table["misaligned_row"]], hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
@@ -97,7 +120,8 @@ def _refused(problems: list[Problem]) -> InvalidInput:
     return InvalidInput(message, problems, code="DATASET_NOT_READABLE")
 
 
-def _labels(table: pd.DataFrame) -> pd.DataFrame:
+def labels_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Labels of the rows of the file, one for each."""
     return pd.DataFrame(
         {
             "battery_id": table["cell_id"],
