@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from features.errors import PackGradeError
 from serving.desk import NotReady
+from serving.events import UnknownDecision
 from serving.messages import json_bytes
 from serving.record.entry import IdempotencyConflict
 from serving.record.store import RecordUnavailable
@@ -52,6 +53,8 @@ def refusal_from(error: Exception) -> Refusal:
     """Return the refusal an error of the core means; paths and causes go to the log, not to the client."""
     if isinstance(error, IdempotencyConflict):
         return Refusal(HTTPStatus.CONFLICT, error.code, error.message, error.problems)
+    if isinstance(error, UnknownDecision):
+        return Refusal(HTTPStatus.NOT_FOUND, error.code, error.message, error.problems)
     if isinstance(error, RecordUnavailable):
         _log.error("record unavailable: %s", error)
         return _try_later(error.code, "The record cannot be read or written now. Nothing was graded.")

@@ -1,7 +1,8 @@
 """The command ``packgrade``: stations, fleet analysts and auditors. Parses, calls, prints; decides nothing.
 
-Exit codes: 0 done; 1 done, but some rows have errors, a record does not verify or a replay differs;
-2 the input or the command line is wrong; 3 the bundle, the policy or the record cannot be used.
+Exit codes: 0 done; 1 done, but some rows have errors, a record does not verify, a replay differs or a
+policy asks for what the bundle cannot promise; 2 the input or the command line is wrong; 3 the bundle,
+the policy or the record cannot be used.
 """
 
 import argparse
@@ -147,10 +148,30 @@ def _inspect(options: argparse.Namespace, settings: Settings, console: Console) 
     return EXIT_DONE if was_read else EXIT_BAD_INPUT
 
 
-def _record_verify(options: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from serving.record.audit import print_verification  # noqa: PLC0415 - only this command walks the whole record
+def _policy_check(options: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from serving.policy_command import print_policy_check  # noqa: PLC0415 - loads a whole bundle
 
-    return EXIT_DONE if print_verification(console, settings.record_file, options.head) else EXIT_DIFFERS
+    pair = settings.bundle_folder, settings.policy_file
+    return EXIT_DONE if print_policy_check(console, *pair, as_json=options.json) else EXIT_DIFFERS
+
+
+def _record_verify(options: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from serving.record.audit import KeptElsewhere, print_verification  # noqa: PLC0415 - only this walks the record
+
+    kept = KeptElsewhere(options.head, tuple(options.checkpoint), options.receipts, tuple(options.key))
+    return EXIT_DONE if print_verification(console, settings.record_file, kept) else EXIT_DIFFERS
+
+
+def _record_checkpoint(options: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from serving.record.audit import last_checkpoint  # noqa: PLC0415 - as above
+
+    note = last_checkpoint(settings.record_file)
+    if options.out is None:
+        print(note, end="")
+    else:
+        options.out.write_text(note, encoding="utf-8")
+        console.print(f"Checkpoint written to {options.out}; keep it on other storage than the record.")
+    return EXIT_DONE
 
 
 def _record_show(options: argparse.Namespace, settings: Settings, console: Console) -> int:
@@ -171,6 +192,13 @@ def _record_replay(options: argparse.Namespace, settings: Settings, console: Con
     return EXIT_DONE if all(replay.equal for replay in replays) else EXIT_DIFFERS
 
 
+def _record_outcomes(options: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from serving.outcome_commands import print_outcomes  # noqa: PLC0415 - only this command reads and writes the tables
+
+    print_outcomes(console, settings, options.add, options.out, datetime.now(UTC))
+    return EXIT_DONE
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="packgrade", description="Grade retired electric-vehicle batteries; every decision is recorded first."
@@ -185,6 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_grade(commands)
     _add_batch(commands)
     _add_inspect(commands)
+    _add_policy(commands)
     _add_record(commands)
     return parser
 
@@ -242,6 +271,16 @@ def _add_inspect(commands: Any) -> None:
     inspect.set_defaults(command=_inspect)
 
 
+def _add_policy(commands: Any) -> None:
+    policy = commands.add_parser("policy", help="check a policy against a bundle")
+    actions = policy.add_subparsers(required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="print what bundle and policy promise together; exit code 1 on refusal")
+    check.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
+    check.add_argument("--policy", type=Path, metavar="FILE", help="policy file (default: the shipped example)")
+    check.add_argument("--json", action="store_true", help="print thresholds and refusals as JSON")
+    check.set_defaults(command=_policy_check)
+
+
 def _add_record(commands: Any) -> None:
     record = commands.add_parser("record", help="verify, show and replay the record")
     actions = record.add_subparsers(required=True, metavar="ACTION")
@@ -250,11 +289,29 @@ def _add_record(commands: Any) -> None:
     verify.add_argument(
         "--head", metavar="SEQUENCE:SHA256", help="a receipt kept elsewhere; shows a record rolled back"
     )
+    verify.add_argument(
+        "--checkpoint", type=Path, action="append", default=[], metavar="FILE", help="a checkpoint kept elsewhere"
+    )
+    verify.add_argument("--receipts", type=Path, metavar="DIR", help="replies or receipts (*.json) kept by a station")
+    verify.add_argument(
+        "--key", type=Path, action="append", default=[], metavar="FILE", help="public key (default: FILE.pub beside it)"
+    )
     verify.set_defaults(command=_record_verify)
+    checkpoint = actions.add_parser("checkpoint", help="print the signed head of the log, to be kept elsewhere")
+    checkpoint.add_argument("record_file", type=Path, nargs="?", metavar="FILE")
+    checkpoint.add_argument("--out", type=Path, metavar="FILE", help="write it to a file, such as a witness's")
+    checkpoint.set_defaults(command=_record_checkpoint)
     show = actions.add_parser("show", help="print entries as JSON")
     show.add_argument("entry", help="decision id, sequence number or battery code")
     show.add_argument("--record", dest="record_file", type=Path, metavar="FILE")
     show.set_defaults(command=_record_show)
+    outcomes = actions.add_parser("outcomes", help="take measured capacities in, or write them out for retraining")
+    way = outcomes.add_mutually_exclusive_group(required=True)
+    way.add_argument("--add", type=Path, metavar="FILE.csv", help="measured capacities, one per row (docs/outcomes.md)")
+    way.add_argument("--out", type=Path, metavar="FILE.csv", help="new table of every outcome with its decision")
+    outcomes.add_argument("--record", dest="record_file", type=Path, metavar="FILE")
+    outcomes.add_argument("--station", help="station that reports them")
+    outcomes.set_defaults(command=_record_outcomes)
     replay = actions.add_parser("replay", help="decide recorded cases again and compare bit for bit")
     replay.add_argument("entry", help="decision id, sequence number, battery code or 'all'")
     _add_artifacts(replay)

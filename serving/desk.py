@@ -88,7 +88,7 @@ class Desk:
 
     def _opened_ledger(self) -> "Ledger":
         if self._ledger is None:
-            self._ledger = open_record(self.settings.record_file, software_version())
+            self._ledger = open_record(self.settings.record_file, software_version(), self.settings.witness_file)
         return self._ledger
 
     def _opened_grader(self, ledger: "Ledger") -> Grader:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import InvalidInput, PackGradeError
-from features.extract import extract
+from features.extract import extract, extract_many
 from features.measurement import BatteryHistory
-from models.assessment import assess
+from models.assessment import assess_many
 from models.bundle import Bundle, load_bundle
+from models.certification import certified
 from models.decision import GradingCase, GradingDecision
 from models.policy import Policy
 from models.policy_file import load_policy
@@ -26,6 +27,7 @@ from serving.record.decision_body import case_from_body, decision_body, outcome_
 from serving.record.entry import NewEntry, Recorded
 from serving.record.leaf import Leaf, LeafKind
 from serving.record.ledger import Ledger
+from serving.record.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class RecordedDecision:
     request_sha256: str
     body: Mapping[str, Any]
     repeated: bool
+    receipt: Receipt | None
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,17 @@ class Grader:
     Raises
     ------
     PackGradeError
-        If the bundle cannot give the probabilities the policy's cuts need.
+        If the bundle cannot give the probabilities the policy's cuts need, or its calibration batteries
+        cannot support what the policy promises.
     """
 
     def __init__(self, bundle: Bundle, policy: Policy, ledger: Ledger) -> None:
         bundle.require_cuts(policy.cuts)
+        certification = certified(bundle.calibration, policy.cuts, policy.risk)
+        certification.require()
         self.bundle = bundle
         self.policy = policy
+        self._terms = policy.terms(certification)
         self._ledger = ledger
 
     @classmethod
@@ -115,7 +122,8 @@ class Grader:
         Raises
         ------
         PackGradeError
-            If the bundle is damaged or belongs to other features, or the policy is not sound.
+            If the bundle is damaged or belongs to other features, the policy is not sound, or they do not
+            go together.
         """
         return cls(load_bundle(bundle_folder), load_policy(policy_file), ledger)
 
@@ -149,15 +157,14 @@ class Grader:
         self, asked: Sequence[tuple[BatteryHistory, GradingRequest]]
     ) -> list[RecordedDecision | PackGradeError]:
         """Grade several batteries and record them in one commit; a refusal concerns its own battery only."""
-        entries = [self._entry_or_refusal(history, request) for history, request in asked]
+        entries = self._entries(asked)
         answers = iter(self._ledger.append_many([each for each in entries if isinstance(each, NewEntry)]))
         outcomes = [next(answers) if isinstance(each, NewEntry) else each for each in entries]
         return [each if isinstance(each, PackGradeError) else _told(each) for each in outcomes]
 
     def decide(self, case: GradingCase) -> GradingDecision:
         """Decision for a case; pure, records nothing."""
-        assessment = assess(case, self.bundle, self.policy.terms)
-        return self.policy.decide(case, assessment, self.bundle.sha256)
+        return self._decisions((case,))[0]
 
     def replay(self, leaf: Leaf) -> Replay:
         """Decide a recorded case again and compare bit for bit.
@@ -168,20 +175,39 @@ class Grader:
             ``ARTIFACT_HASH_MISMATCH`` if the record names another bundle or policy than this grader has.
         """
         self._require_same_artifacts(leaf)
-        stored = {part: leaf.body[part] for part in ("estimate", "decision", "policy")}
+        stored = {part: leaf.body[part] for part in ("estimate", "certificate", "decision", "policy")}
         again = json.loads(json.dumps(outcome_body(self.decide(case_from_body(leaf.body)))))
         return Replay(leaf.event_id, stored == again, tuple(part for part in stored if stored[part] != again[part]))
 
-    def _entry_or_refusal(self, history: BatteryHistory, request: GradingRequest) -> NewEntry | PackGradeError:
-        try:
-            return self._entry(history, request)
-        except InvalidInput as error:
-            return error
+    def _decisions(self, cases: Sequence[GradingCase]) -> list[GradingDecision]:
+        """Decisions for several cases, each to the last bit what the case alone gets."""
+        assessments = assess_many(cases, self.bundle, self._terms)
+        return [
+            self.policy.decide(case, assessment, self.bundle.sha256)
+            for case, assessment in zip(cases, assessments, strict=True)
+        ]
 
     def _entry(self, history: BatteryHistory, request: GradingRequest) -> NewEntry:
-        known = history.as_available_at(request.moment)
-        case = GradingCase(known.identity, known.inspection, extract(known, request.moment))
-        body = decision_body(case, self.decide(case), self.bundle.stamp, tuple(known.runs))
+        case = GradingCase(history.identity, history.inspection, extract(history, request.moment))
+        return self._new_entry(case, self.decide(case), history, request)
+
+    def _entries(self, asked: Sequence[tuple[BatteryHistory, GradingRequest]]) -> list[NewEntry | InvalidInput]:
+        vectors = extract_many([(history, request.moment) for history, request in asked])
+        cases = [
+            GradingCase(history.identity, history.inspection, vector)
+            for (history, _), vector in zip(asked, vectors, strict=True)
+            if not isinstance(vector, InvalidInput)
+        ]
+        decided = iter(zip(cases, self._decisions(cases), strict=True))
+        return [
+            vector if isinstance(vector, InvalidInput) else self._new_entry(*next(decided), history, request)
+            for (history, request), vector in zip(asked, vectors, strict=True)
+        ]
+
+    def _new_entry(
+        self, case: GradingCase, decision: GradingDecision, history: BatteryHistory, request: GradingRequest
+    ) -> NewEntry:
+        runs = tuple(history.as_available_at(request.moment).runs)
         return NewEntry(
             kind=LeafKind.DECISION,
             battery_id=history.identity.battery_id,
@@ -190,7 +216,7 @@ class Grader:
             request_sha256=request.request_sha256,
             event_id=request.event_id,
             recorded_at=request.moment,
-            body=body,
+            body=decision_body(case, decision, self.bundle.stamp, runs),
         )
 
     def _require_same_artifacts(self, leaf: Leaf) -> None:
@@ -205,15 +231,15 @@ class Grader:
                 )
 
 
-def open_record(record_file: Path, software_version: str) -> Ledger:
-    """The record's writer; the only place where the wing opens one for decisions.
+def open_record(record_file: Path, software_version: str, witness_file: Path | None = None) -> Ledger:
+    """The record's writer; the only place where the wing opens one.
 
     Raises
     ------
     RecordUnavailable
         If the folder is missing, or the file is not a record this release can write.
     """
-    return Ledger.open(record_file, software_version)
+    return Ledger.open(record_file, software_version, witness=witness_file)
 
 
 def history_sha256(history: BatteryHistory) -> str:
@@ -237,5 +263,11 @@ def _told(recorded: Recorded) -> RecordedDecision:
 def _recorded_decision(recorded: Recorded, *, repeated: bool) -> RecordedDecision:
     leaf = recorded.leaf
     return RecordedDecision(
-        leaf.event_id, leaf.sequence, recorded.leaf_sha256, leaf.request_sha256, leaf.body, repeated
+        leaf.event_id,
+        leaf.sequence,
+        recorded.leaf_sha256,
+        leaf.request_sha256,
+        leaf.body,
+        repeated,
+        recorded.receipt,
     )

@@ -23,6 +23,7 @@ from models.decision import Outcome
 from serving.grading import RecordedDecision
 from serving.record.entry import Recorded
 from serving.record.leaf import Leaf
+from serving.record.receipt import Receipt
 
 MOST_RUNS = 16
 MOST_COLUMNS = 600
@@ -158,11 +159,20 @@ class Reply(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
+class ReceiptReply(Reply):
+    """Proof that an entry stands in the signed log; keep it, `packgrade record verify` asks for it."""
+
+    leaf_hash: str
+    inclusion_proof: list[str]
+    checkpoint: str
+
+
 class RecordPlace(Reply):
-    """Where an entry stands in the record."""
+    """Where an entry stands in the record, and the proof that it does."""
 
     sequence: int
     leaf_sha256: str
+    receipt: ReceiptReply
 
 
 class BilingualText(Reply):
@@ -314,16 +324,32 @@ class ErrorReply(Reply):
     error: ErrorDetail
 
 
+def record_place(leaf_sha256: str, receipt: Receipt | None) -> RecordPlace:
+    """Where an entry stands, as a reply says it.
+
+    Raises
+    ------
+    ValueError
+        If the entry was read without its receipt: nothing leaves the building without one.
+    """
+    if receipt is None:
+        raise ValueError(f"Entry {leaf_sha256} was read without its receipt.")
+    proof = ReceiptReply(
+        leaf_hash=receipt.leaf_hash, inclusion_proof=list(receipt.inclusion_proof), checkpoint=receipt.checkpoint
+    )
+    return RecordPlace(sequence=receipt.sequence, leaf_sha256=leaf_sha256, receipt=proof)
+
+
 def reply_from_record(recorded: RecordedDecision) -> dict[str, Any]:
     """Return the reply a recorded decision gives, as plain JSON; a function of the record alone."""
-    place = RecordPlace(sequence=recorded.sequence, leaf_sha256=recorded.leaf_sha256)
+    place = record_place(recorded.leaf_sha256, recorded.receipt)
     return _decision_reply(recorded.decision_id, place, recorded.request_sha256, recorded.body)
 
 
 def reply_from_entry(entry: Recorded) -> dict[str, Any]:
     """Return the reply that was sent when a decision was recorded."""
     leaf = entry.leaf
-    place = RecordPlace(sequence=leaf.sequence, leaf_sha256=entry.leaf_sha256)
+    place = record_place(entry.leaf_sha256, entry.receipt)
     return _decision_reply(leaf.event_id, place, leaf.request_sha256, leaf.body)
 
 

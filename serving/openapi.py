@@ -12,11 +12,25 @@ from pydantic.json_schema import models_json_schema
 
 from serving import openapi_examples as examples
 from serving.messages import BatteryReply, CodeReply, CodeText, ErrorReply, GradeReply, GradeRequest
+from serving.outcome_messages import OutcomeReply, OutcomeRequest
+from serving.proof_routes import CheckpointReply, ConsistencyReply, InclusionReply
 from serving.settings import software_version
 
 Json = dict[str, Any]
 
-_MODELS: tuple[type[BaseModel], ...] = (GradeRequest, GradeReply, CodeText, CodeReply, BatteryReply, ErrorReply)
+_MODELS: tuple[type[BaseModel], ...] = (
+    GradeRequest,
+    GradeReply,
+    OutcomeRequest,
+    OutcomeReply,
+    CodeText,
+    CodeReply,
+    BatteryReply,
+    CheckpointReply,
+    InclusionReply,
+    ConsistencyReply,
+    ErrorReply,
+)
 _REFERENCE = "#/components/schemas/{model}"
 
 _REFUSALS = {
@@ -42,7 +56,12 @@ def api_description(described_by_bentoml: Mapping[str, Any]) -> Json:
         BentoML's own document; its probes are kept, its description of our methods is replaced.
     """
     _, schemas = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REFERENCE)
-    ours = {"/v1/grade": {"post": _grade()}, "/v1/codes/parse": {"post": _parse_code()}, **_reading_paths()}
+    ours = {
+        "/v1/grade": {"post": _grade()},
+        "/v1/outcomes": {"post": _report_outcome()},
+        "/v1/codes/parse": {"post": _parse_code()},
+        **_reading_paths(),
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -62,23 +81,36 @@ def _probes(described_by_bentoml: Mapping[str, Any]) -> Json:
     return {path: paths[path] for path in ("/livez", "/readyz", "/metrics") if path in paths}
 
 
+_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "1 to 128 visible ASCII characters; the server makes one and returns it if there is none.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+}
+
+
 def _grade() -> Json:
-    key = {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "required": False,
-        "description": "1 to 128 visible ASCII characters; the server makes one and returns it if there is none.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
-    }
     return {
         "tags": ["grading"],
         "operationId": "grade",
         "summary": "Grade one battery and record the decision",
-        "parameters": [key],
+        "parameters": [_KEY],
         "requestBody": _content(
             "GradeRequest", {"pulse test": examples.PULSE_TEST, "hold on inspection": examples.LEAKING_PACK}
         ),
         "responses": _responses("GradeReply", {"decision": examples.DECISION}, ("409", *_SENDING)),
+    }
+
+
+def _report_outcome() -> Json:
+    return {
+        "tags": ["record"],
+        "operationId": "reportOutcome",
+        "summary": "Record a capacity measured later on a graded battery; the decision stays as it is",
+        "parameters": [_KEY],
+        "requestBody": _content("OutcomeRequest", {"measured capacity": examples.OUTCOME}),
+        "responses": _responses("OutcomeReply", {"outcome": examples.OUTCOME_RECORDED}, ("404", "409", *_SENDING)),
     }
 
 
@@ -116,6 +148,49 @@ def _reading_paths() -> Json:
                 "responses": _responses("BatteryReply", {"battery": examples.BATTERY}, _READING),
             }
         },
+        **_proof_paths(),
+    }
+
+
+def _proof_paths() -> Json:
+    proved = ("422", *_READING)
+    return {
+        "/v1/checkpoint": {
+            "get": {
+                "tags": ["record"],
+                "operationId": "checkpoint",
+                "summary": "The signed head of the log (C2SP checkpoint); keep it elsewhere",
+                "responses": _responses("CheckpointReply", {"checkpoint": examples.CHECKPOINT}, _READING),
+            }
+        },
+        "/v1/proofs/inclusion": {
+            "get": {
+                "tags": ["record"],
+                "operationId": "inclusionProof",
+                "summary": "Proof that an entry stands in the log (RFC 9162)",
+                "parameters": [_number("sequence", 0), _number("size", 1)],
+                "responses": _responses("InclusionReply", {"proof": examples.INCLUSION}, proved),
+            }
+        },
+        "/v1/proofs/consistency": {
+            "get": {
+                "tags": ["record"],
+                "operationId": "consistencyProof",
+                "summary": "Proof that the log of one size begins with that of an earlier one (RFC 9162)",
+                "parameters": [_number("old_size", 1), _number("new_size", 1)],
+                "responses": _responses("ConsistencyReply", {"proof": examples.CONSISTENCY}, proved),
+            }
+        },
+    }
+
+
+def _number(name: str, example: int) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999},
+        "example": example,
     }
 
 

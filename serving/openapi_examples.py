@@ -62,9 +62,17 @@ CODE_WITH_A_SLIP: dict[str, Any] = {"text": "04QXB76836300JBC40000903"}
 
 _SHA256 = "4a44dc15364204a80fe80e9039455cc1608281820fe2b24f1e5233ade6af1dd5"
 
+_HASH = "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="
+_NOTE = f"packgrade/4f1c0a9be2d7\n18\n{_HASH}\n\n— packgrade/4f1c0a9be2d7 9d2Fhk0xVb…\n"
+_RECEIPT: dict[str, Any] = {"leaf_hash": _HASH, "inclusion_proof": [_HASH], "checkpoint": _NOTE}
+
+CHECKPOINT: dict[str, Any] = {"checkpoint": _NOTE}
+INCLUSION: dict[str, Any] = {"sequence": 0, "size": 1, "inclusion_proof": []}
+CONSISTENCY: dict[str, Any] = {"old_size": 1, "new_size": 1, "consistency_proof": []}
+
 DECISION: dict[str, Any] = {
     "decision_id": "0b1d5a3c5f0e4a55a3f0a8f2a1c9d7e4",
-    "recorded": {"sequence": 17, "leaf_sha256": _SHA256},
+    "recorded": {"sequence": 17, "leaf_sha256": _SHA256, "receipt": _RECEIPT},
     "outcome": "cascade",
     "grade": "B",
     "suitable_uses": ["stationary_storage"],
@@ -91,6 +99,23 @@ DECISION: dict[str, Any] = {
     "bundle": {"name": "reference", "version": "1", "sha256": _SHA256},
     "policy": {"id": "example", "version": "2026-11", "sha256": _SHA256},
     "input_sha256": _SHA256,
+}
+
+OUTCOME: dict[str, Any] = {
+    "decision_id": DECISION["decision_id"],
+    "remaining_capacity_ah": 27.9,
+    "capacity_definition": "1C discharge after CCCV, 25 °C",
+    "measured_at": "2026-11-22T08:00:00Z",
+    "chosen_at_random": True,
+}
+
+OUTCOME_RECORDED: dict[str, Any] = {
+    "outcome_id": "5e0f6a0c1d2b4c3f9a8b7c6d5e4f3a2b",
+    "decision_id": DECISION["decision_id"],
+    "battery_id": "04QCB76836300JBC40000903",
+    "recorded": {"sequence": 18, "leaf_sha256": _SHA256, "receipt": _RECEIPT},
+    "remaining_capacity_ah": 27.9,
+    "capacity_definition": "1C discharge after CCCV, 25 °C",
 }
 
 BATTERY: dict[str, Any] = {

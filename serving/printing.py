@@ -1,12 +1,14 @@
 """Decisions as a person reads them on a terminal. Presentation only: everything shown is in the record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+from models.certificate import Certificate
 
 OUTCOME_STYLE: Mapping[str, str] = {
     "cascade": "bold green",
@@ -15,6 +17,17 @@ OUTCOME_STYLE: Mapping[str, str] = {
     "hold": "bold white on red",
 }
 _SHOWN_REASONS = 3
+_CERTIFICATE_COLUMNS = (
+    "cut",
+    "accept\nfrom",
+    "reject\nbelow",
+    "type",
+    "batteries",
+    "accepted",
+    "rejected",
+    "false\naccepts",
+    "false\nrejects",
+)
 _LEAST_SHOWN = 0.001
 
 
@@ -59,6 +72,30 @@ def probability_line(capacity: Mapping[str, Any]) -> str:
 def next_test_line(next_test: Mapping[str, Any]) -> str:
     """The next test with its minutes."""
     return f"next: {next_test['method']}, {next_test['minutes']:g} min. {next_test['instruction']['en']}"
+
+
+def certificate_table(title: str, certificates: Sequence[Certificate]) -> Table:
+    """Thresholds in force per cut, and what the calibration batteries of each type would have got."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in _CERTIFICATE_COLUMNS:
+        table.add_column(column, justify="right")
+    for each in certificates:
+        accepts, rejects = each.false_accepts, each.false_rejects
+        table.add_row(
+            f"{each.cut_fraction:.2f}",
+            f"{each.accept_at_least:.4f}",
+            f"{each.reject_below:.4f}",
+            "all",
+            str(each.battery_count),
+            str(sum(tally.accepted for tally in each.types.values())),
+            str(sum(tally.rejected for tally in each.types.values())),
+            f"{accepts.found} of {accepts.allowed}",
+            f"{rejects.found} of {rejects.allowed}",
+        )
+        for key, tally in each.types.items():
+            counts = (tally.batteries, tally.accepted, tally.rejected, tally.false_accepts, tally.false_rejects)
+            table.add_row("", "", "", key, *map(str, counts))
+    return table
 
 
 def batch_table(outcomes: Mapping[str, int], error_count: int) -> Table:

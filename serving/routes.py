@@ -7,7 +7,6 @@ decides nothing.
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,14 +15,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from features.battery_code import parse_battery_code
-from features.errors import Problem
 from serving.answers import answered
 from serving.desk import Desk
 from serving.messages import battery_reply, reply_from_entry
+from serving.proof_routes import proof_routes
 from serving.record.entry import Recorded
 from serving.record.leaf import LeafKind
 from serving.settings import software_version
-from serving.wire import Refusal, shortened
+from serving.wire import not_found
 
 _DECISION_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -45,6 +44,7 @@ def reading_app(described: Callable[[], Mapping[str, Any]]) -> Starlette:
             Route("/", _front, methods=["GET"]),
             Route("/v1/decisions/{decision_id}", _decision, methods=["GET"]),
             Route("/v1/batteries/{code:path}", _battery, methods=["GET"]),
+            *proof_routes(),
             Route("/docs.json", docs, methods=["GET"]),
         ]
     )
@@ -75,7 +75,7 @@ def decision_shown(desk: Desk, decision_id: str) -> dict[str, Any]:
     """
     entry = desk.ledger().by_event_id(decision_id) if _DECISION_ID.fullmatch(decision_id) else None
     if entry is None or entry.leaf.kind is not LeafKind.DECISION:
-        raise _not_found("decision_id", "no decision has this identifier", decision_id)
+        raise not_found("decision_id", "no decision has this identifier", decision_id)
     return reply_from_entry(entry)
 
 
@@ -89,7 +89,7 @@ def battery_shown(desk: Desk, code: str) -> dict[str, Any]:
     """
     decisions = [each.leaf for each in _entries(desk, code) if each.leaf.kind is LeafKind.DECISION]
     if not decisions:
-        raise _not_found("code", "no decision was recorded for this battery", code)
+        raise not_found("code", "no decision was recorded for this battery", code)
     return battery_reply(decisions)
 
 
@@ -99,8 +99,3 @@ def _entries(desk: Desk, code: str) -> list[Recorded]:
     normalised = parsed.code if parsed.valid else code.strip()
     ledger = desk.ledger()
     return ledger.by_battery(normalised) or ledger.by_battery(code.strip())
-
-
-def _not_found(where: str, rule: str, value: str) -> Refusal:
-    message = f"Nothing is recorded under {shortened(value)!r}."
-    return Refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", message, [Problem(where, rule, value)])

@@ -5,6 +5,7 @@ beside them. No adaptive batching: it would add ten milliseconds to every single
 decisions share a commit in the record's writer instead.
 """
 
+import hashlib
 import logging
 import re
 import tempfile
@@ -25,9 +26,11 @@ from features.errors import InvalidInput, PackGradeError, Problem
 from serving import metrics
 from serving.answers import answered
 from serving.desk import Desk
+from serving.events import record_outcome
 from serving.grading import GradingRequest
 from serving.messages import CodeReply, CodeText, GradeReply, GradeRequest, code_reply, reply_from_record
 from serving.openapi import api_description
+from serving.outcome_messages import OutcomeReply, OutcomeRequest, outcome_from_request, outcome_reply
 from serving.routes import reading_app
 from serving.settings import Settings, set_environment, settings_from_environment
 from serving.wire_history import history_from_request
@@ -37,7 +40,7 @@ TIMEOUT_SECOND = 300
 """After this BentoML gives up waiting; the decision may be recorded all the same."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
-_JSON_PATHS = frozenset({"/v1/grade", "/v1/codes/parse"})
+_JSON_PATHS = frozenset({"/v1/grade", "/v1/codes/parse", "/v1/outcomes"})
 
 
 class GradingMethods:
@@ -55,6 +58,17 @@ class GradingMethods:
         keys = ctx.request.headers.getlist("idempotency-key") or [uuid4().hex]
         sha256 = ctx.request.scope["state"][STRICT_BODY].sha256
         answer = await answered(partial(_graded, self._desk, request, keys, sha256, received))
+        if _KEY.fullmatch(keys[0]):
+            answer.headers["Idempotency-Key"] = keys[0]
+        return _with_status(ctx, answer)
+
+    @bentoml.api(route="/v1/outcomes", output_spec=OutcomeReply)  # type: ignore[untyped-decorator]  # BentoML does not type it
+    async def report_outcome(self, request: OutcomeRequest, /, ctx: bentoml.Context) -> Any:
+        """Record a capacity measured later on a graded battery; the decision stays as it is."""
+        received = datetime.now(UTC)
+        keys = ctx.request.headers.getlist("idempotency-key") or [uuid4().hex]
+        sha256 = ctx.request.scope["state"][STRICT_BODY].sha256
+        answer = await answered(partial(_outcome_recorded, self._desk, request, keys, sha256, received))
         if _KEY.fullmatch(keys[0]):
             answer.headers["Idempotency-Key"] = keys[0]
         return _with_status(ctx, answer)
@@ -136,6 +150,20 @@ def _graded(desk: Desk, request: GradeRequest, keys: list[str], sha256: str, rec
     else:
         metrics.DECISIONS.labels(reply["outcome"], (reply["capacity"] or {}).get("method", "none")).inc()
     return reply
+
+
+def _outcome_recorded(
+    desk: Desk, request: OutcomeRequest, keys: list[str], sha256: str, received: datetime
+) -> dict[str, Any]:
+    """Record an outcome in a worker thread; the digest names the route too, so no grading answers to its key."""
+    try:
+        told = hashlib.sha256(f"POST /v1/outcomes {sha256}".encode()).hexdigest()
+        asked = GradingRequest(desk.settings.station, _required_key(keys), told, uuid4().hex, received)
+        outcome = outcome_from_request(request, desk.settings.station, received)
+        return outcome_reply(record_outcome(desk.ledger(), outcome, asked))
+    except PackGradeError as error:
+        metrics.REFUSALS.labels(error.code).inc()
+        raise
 
 
 def _required_key(keys: list[str]) -> str:

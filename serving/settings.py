@@ -29,6 +29,9 @@ class Settings:
     ----------
     record_file : Path
         SQLite file of the record; its folder must exist. ``PACKGRADE_RECORD``.
+    witness_file : Path or None
+        File with the last checkpoint a witness holds; a record that does not begin with it is not
+        written. ``PACKGRADE_WITNESS``.
     bundle_folder : Path
         Trained bundle. ``PACKGRADE_BUNDLE``.
     policy_file : Path
@@ -51,6 +54,7 @@ class Settings:
     """
 
     record_file: Path = Path("packgrade-record.sqlite")
+    witness_file: Path | None = None
     bundle_folder: Path = SHIPPED_BUNDLE
     policy_file: Path = SHIPPED_POLICY
     station: str = "local"
@@ -80,6 +84,7 @@ class Settings:
         """Return the variables that give these settings again; worker processes are started with them."""
         return {
             "PACKGRADE_RECORD": str(self.record_file.absolute()),
+            "PACKGRADE_WITNESS": "" if self.witness_file is None else str(self.witness_file.absolute()),
             "PACKGRADE_BUNDLE": str(self.bundle_folder.absolute()),
             "PACKGRADE_POLICY": str(self.policy_file.absolute()),
             "PACKGRADE_STATION": self.station,
@@ -107,6 +112,7 @@ def settings_from_environment(environment: Mapping[str, str] | None = None) -> S
     default = Settings()
     return Settings(
         record_file=Path(given.get("PACKGRADE_RECORD", default.record_file)),
+        witness_file=Path(given["PACKGRADE_WITNESS"]) if given.get("PACKGRADE_WITNESS") else None,
         bundle_folder=Path(given.get("PACKGRADE_BUNDLE", default.bundle_folder)),
         policy_file=Path(given.get("PACKGRADE_POLICY", default.policy_file)),
         station=given.get("PACKGRADE_STATION", default.station),

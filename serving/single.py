@@ -31,7 +31,7 @@ def open_grader(settings: Settings) -> Grader:
     PackGradeError
         If bundle, policy or record cannot be used.
     """
-    ledger = open_record(settings.record_file, software_version())
+    ledger = open_record(settings.record_file, software_version(), settings.witness_file)
     return Grader.open(settings.bundle_folder, settings.policy_file, ledger)
 
 

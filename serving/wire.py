@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, NoReturn
 
 from features.errors import InvalidInput, PackGradeError, Problem
@@ -219,3 +220,9 @@ def _too_deep() -> InvalidInput:
 def _invalid_json(where: str, rule: str, value: str = "") -> InvalidInput:
     message = "The request body is not strict JSON. Nothing was graded."
     return InvalidInput(message, [Problem(where, rule, value)], code="INVALID_JSON")
+
+
+def not_found(where: str, rule: str, value: str) -> Refusal:
+    """Return the refusal of a request for what is not in the record."""
+    message = f"Nothing is recorded under {shortened(value)!r}."
+    return Refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", message, [Problem(where, rule, value)])

@@ -47,7 +47,8 @@ def history_from_request(request: GradeRequest, moment: datetime) -> BatteryHist
     identity = _built("battery", request.battery.identity, problems)
     inspection = _built("inspection", request.inspection.inspection, problems)
     runs = [
-        _built(f"runs[{index}]", partial(_run, run, index, moment), problems) for index, run in enumerate(request.runs)
+        _built(f"runs[{index}]", partial(measurement_run, run, f"runs[{index}]", moment), problems)
+        for index, run in enumerate(request.runs)
     ]
     if problems or identity is None or inspection is None:
         raise InvalidInput("The request breaks the rules named below. Nothing was graded.", problems)
@@ -62,13 +63,29 @@ def _built(where: str, build: Callable[[], Part], problems: list[Problem]) -> Pa
         return None
 
 
-def _run(run: WireRun, index: int, moment: datetime) -> MeasurementRun:
+def measurement_run(run: WireRun, where: str, moment: datetime) -> MeasurementRun:
+    """Return the measurement a run of a request tells.
+
+    Parameters
+    ----------
+    run : WireRun
+        A run of the right shape.
+    where : str
+        Its place in the request, for the record.
+    moment : datetime
+        Moment of receipt. Aware.
+
+    Raises
+    ------
+    InvalidInput
+        If the run or its table breaks a rule.
+    """
     started_at = moment if run.started_at is None else datetime.fromisoformat(run.started_at)
     if started_at > moment:
         rule = f"cannot be later than the receipt of the request, {moment.isoformat(timespec='seconds')}"
         raise InvalidInput("The run has not begun yet.", [Problem("started_at", rule, run.started_at or "")])
     source = SourceStamp(
-        name=f"request runs[{index}]",
+        name=f"request {where}",
         sha256=canonical_sha256([run.format.value, run.table]),
         reader=f"wire {run.format.value}",
         provenance=run.provenance or _usual_provenance(run.kind),

@@ -18,7 +18,8 @@ from serving.record.entry import EventExists, IdempotencyConflict, NewEntry, Rec
 from serving.record.group_commit import GroupCommit, Seal, awaited
 from serving.record.leaf import Leaf
 from serving.record.log_key import log_key
-from serving.record.seal import Sealing
+from serving.record.merkle import consistency_proof, inclusion_proof
+from serving.record.seal import Sealing, with_receipt
 from serving.record.sqlite import SqliteStore
 from serving.record.store import Head, Reader, RecordUnavailable, Store, Writer, leaves
 
@@ -130,17 +131,17 @@ class Ledger:
     def find(self, station: str, idempotency_key: str) -> Recorded | None:
         """Return the entry a station wrote under a key, or None."""
         with self._store.reading() as reader:
-            return _earlier(reader.find(station, idempotency_key))
+            return _proved(reader.find(station, idempotency_key), reader)
 
     def by_event_id(self, event_id: str) -> Recorded | None:
         """Return the entry of an event, or None."""
         with self._store.reading() as reader:
-            return _earlier(reader.by_event_id(event_id))
+            return _proved(reader.by_event_id(event_id), reader)
 
     def by_sequence(self, sequence: int) -> Recorded | None:
         """Return the entry at an index of the log, or None."""
         with self._store.reading() as reader:
-            return _earlier(reader.by_sequence(sequence))
+            return _proved(reader.by_sequence(sequence), reader)
 
     def by_battery(self, battery_id: str) -> list[Recorded]:
         """Return the entries of one battery, oldest first."""
@@ -151,6 +152,18 @@ class Ledger:
         """Return index and digest of the last entry, or None for an empty record."""
         with self._store.reading() as reader:
             return reader.head()
+
+    def inclusion_proof(self, sequence: int, size: int) -> list[bytes] | None:
+        """Return the hashes from an entry to the root of the tree over the first `size` leaves, or None."""
+        with self._store.reading() as reader:
+            known = _following(reader.head())
+            return inclusion_proof(sequence, size, reader.subtree) if sequence < size <= known else None
+
+    def consistency_proof(self, old_size: int, new_size: int) -> list[bytes] | None:
+        """Return the hashes that show one tree to begin with another, or None where the log has no such trees."""
+        with self._store.reading() as reader:
+            known = _following(reader.head())
+            return consistency_proof(old_size, new_size, reader.subtree) if 0 < old_size <= new_size <= known else None
 
     def last_checkpoint(self) -> str | None:
         """Return the signed checkpoint over the whole log, or None for an empty record."""
@@ -185,8 +198,8 @@ def _record(entry: NewEntry, body_json: bytes, software_version: str, writer: Wr
     return Recorded(leaf, writer.append(leaf).leaf_sha256, replayed=False)
 
 
-def _earlier(leaf: Leaf | None) -> Recorded | None:
-    return None if leaf is None else Recorded.earlier(leaf)
+def _proved(leaf: Leaf | None, reader: Reader) -> Recorded | None:
+    return None if leaf is None else with_receipt(Recorded.earlier(leaf), reader)
 
 
 def _next_leaf(entry: NewEntry, body_json: bytes, software_version: str, reader: Reader) -> Leaf:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from serving.record.checkpoint import CheckpointRefused, VerifierKey, opened_checkpoint
+from serving.record.checkpoint import Checkpoint, CheckpointRefused, VerifierKey, opened_checkpoint
 from serving.record.leaf import Leaf, canonical_bytes
 from serving.record.merkle import includes, inclusion_proof, leaf_hash
 from serving.record.store import Reader
@@ -62,7 +62,10 @@ class Receipt:
         CheckpointRefused
             If no trusted key signed the checkpoint.
         """
-        signed = opened_checkpoint(self.checkpoint, trusted)
+        return self.proves_in(opened_checkpoint(self.checkpoint, trusted), leaf)
+
+    def proves_in(self, signed: Checkpoint, leaf: Leaf | None = None) -> bool:
+        """Whether the log a checkpoint covers holds the entry, and, where it is given, that this leaf is it."""
         try:
             hashed = base64.b64decode(self.leaf_hash, validate=True)
             proof = [base64.b64decode(each, validate=True) for each in self.inclusion_proof]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from serving.record.checkpoint import Checkpoint, CheckpointRefused, SignerKey, opened_checkpoint
+from serving.record.checkpoint import Checkpoint, CheckpointRefused, SignerKey, opened_checkpoint, parsed_checkpoint
 from serving.record.entry import Recorded
 from serving.record.merkle import root
 from serving.record.receipt import receipt_of
@@ -41,20 +41,11 @@ class Sealing:
         self._require_witnessed(writer, head.sequence + 1)
         if any(isinstance(each, Recorded) and not each.replayed for each in outcomes):
             self._sign(writer, head.sequence + 1)
-        return [self._with_receipt(each, writer) if isinstance(each, Recorded) else each for each in outcomes]
+        return [with_receipt(each, writer) if isinstance(each, Recorded) else each for each in outcomes]
 
     def _sign(self, writer: Writer, size: int) -> None:
         checkpoint = Checkpoint(self._key.name, size, root(size, writer.subtree))
         writer.keep_checkpoint(size, self._key.sign(checkpoint))
-
-    def _with_receipt(self, recorded: Recorded, reader: Reader) -> Recorded:
-        note = reader.covering_checkpoint(recorded.leaf.sequence)
-        if note is None:
-            raise RecordUnavailable(
-                f"Entry {recorded.leaf.sequence} stands under no signed checkpoint.", what_to_do="Verify the record."
-            )
-        size = int(note.split("\n", 2)[1])
-        return replace(recorded, receipt=receipt_of(recorded.leaf, note, size, reader))
 
     def _require_witnessed(self, reader: Reader, size: int) -> None:
         """Refuse a log that does not begin with what the witness holds."""
@@ -81,3 +72,20 @@ class Sealing:
                 f"The witness {witness} holds no checkpoint of this log ({problem}).",
                 what_to_do="Give the witness of this log, or none.",
             ) from problem
+
+
+def with_receipt(recorded: Recorded, reader: Reader) -> Recorded:
+    """Return an entry with the receipt it was answered with, and always will be: its first checkpoint's.
+
+    Raises
+    ------
+    RecordUnavailable
+        If no signed checkpoint covers it, which no commit leaves behind.
+    """
+    note = reader.covering_checkpoint(recorded.leaf.sequence)
+    if note is None:
+        raise RecordUnavailable(
+            f"Entry {recorded.leaf.sequence} stands under no signed checkpoint.", what_to_do="Verify the record."
+        )
+    size = parsed_checkpoint(note).size
+    return replace(recorded, receipt=receipt_of(recorded.leaf, note, size, reader))

@@ -143,3 +143,29 @@ def test_an_entry_that_is_not_there_is_an_error(station, entry) -> None:
 def test_a_receipt_that_does_not_read_is_refused(station) -> None:
     grade("--run", PULSES)
     assert main(["record", "verify", "--head", "17"]) == 2
+
+
+def test_a_record_is_held_against_a_checkpoint_and_the_receipts_a_station_kept(station, capsys) -> None:
+    Path("receipts").mkdir()
+    grade("--run", PULSES, "--json")
+    Path("receipts/1.json").write_text(capsys.readouterr().out, encoding="utf-8")
+    assert main(["record", "checkpoint", "--out", "kept.txt"]) == 0
+    capsys.readouterr()
+    assert main(["record", "verify", "--checkpoint", "kept.txt", "--receipts", "receipts"]) == 0
+    assert "Held against 2 checkpoint(s), 1 of them in receipts" in capsys.readouterr().out
+    Path("packgrade-record.sqlite").rename("first.sqlite")
+    grade("--run", "kind=capacity_test,format=step_table,path=capacity.csv")
+    capsys.readouterr()
+    assert main(["record", "verify", "--checkpoint", "kept.txt", "--receipts", "receipts"]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "does not begin with what a checkpoint kept elsewhere covers" in told
+    assert "is not the entry 1.json is the receipt of" in told
+
+
+def test_what_is_no_receipt_is_named(station, capsys) -> None:
+    grade("--run", PULSES)
+    Path("receipts").mkdir()
+    assert main(["record", "verify", "--receipts", "receipts"]) == 2
+    Path("receipts/odd.json").write_text("[]", encoding="utf-8")
+    assert main(["record", "verify", "--receipts", "receipts"]) == 2
+    assert "odd.json" in capsys.readouterr().err

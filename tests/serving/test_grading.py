@@ -157,6 +157,68 @@ def test_a_policy_whose_cuts_the_bundle_cannot_support_is_refused(ledger: Ledger
         Grader.open(REFERENCE_BUNDLE, policy, ledger)
 
 
+STRICTER = ("max_false_accept_share = 0.02", "max_false_accept_share = 0.01")
+LENIENT = ('when_not_certifiable = "refuse"', 'when_not_certifiable = "retest"')
+
+
+def policy_with(folder: Path, *changes: tuple[str, str]) -> Path:
+    text = SHIPPED_POLICY.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    policy = folder / "policy.toml"
+    policy.write_text(text, encoding="utf-8")
+    return policy
+
+
+def test_a_promise_the_calibration_batteries_cannot_support_is_refused_at_load(ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(PackGradeError, match=r"RISK_NOT_CERTIFIABLE .*87 are missing"):
+        Grader.open(REFERENCE_BUNDLE, policy_with(tmp_path, STRICTER), ledger)
+
+
+def test_where_the_policy_puts_up_with_it_the_method_grades_nothing_and_a_capacity_test_does(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    grader = Grader.open(REFERENCE_BUNDLE, policy_with(tmp_path, STRICTER, LENIENT), ledger)
+    decision = grade(grader, HEALTHY.history()).body["decision"]
+    assert (decision["outcome"], decision["reasons"][0]["code"]) == ("retest", "METHOD_NOT_CALIBRATED")
+    assert "87 are missing" in decision["reasons"][0]["message"]["en"]
+    assert decision["next_test"]["method"] == "capacity_test"
+    measured = HEALTHY.history(HEALTHY.run(RunKind.CAPACITY_TEST, HEALTHY.capacity_test()))
+    assert grade(grader, measured, key="measured", number=2).body["decision"]["grade"] == "A"
+
+
+def test_the_record_keeps_the_thresholds_in_force_with_their_levels_and_mix(grader: Grader) -> None:
+    body = grade(grader, HEALTHY.history()).body
+    certificate = body["certificate"]
+    assert certificate["method"] == body["estimate"]["method"] == "pulse_test"
+    assert certificate["levels"] == {"confidence": 0.95, "max_false_accept_share": 0.02, "max_false_reject_share": 0.05}
+    assert sum(certificate["calibration_batteries"].values()) >= 149
+    assert [each["cut_fraction"] for each in certificate["cuts"]] == [0.8, 0.7, 0.6]
+    (deciding,) = [each for each in body["decision"]["reasons"] if each["code"] == "CLEARS_CUT"]
+    assert deciding["evidence"]["accept_at_least_fraction"] == certificate["cuts"][0]["accept_at_least"]
+
+
+def test_a_direct_measurement_is_graded_without_a_certificate(grader: Grader) -> None:
+    measured = HEALTHY.history(HEALTHY.run(RunKind.CAPACITY_TEST, HEALTHY.capacity_test()))
+    assert grade(grader, measured).body["certificate"] is None
+
+
+def test_two_graders_of_one_bundle_and_policy_have_the_same_thresholds(grader: Grader, ledger: Ledger) -> None:
+    again = Grader.open(REFERENCE_BUNDLE, SHIPPED_POLICY, ledger)
+    bodies = [grade(each, HEALTHY.history(), key=f"g{n}", number=n).body for n, each in enumerate((grader, again))]
+    assert canonical_json(bodies[0]["certificate"]) == canonical_json(bodies[1]["certificate"])
+
+
+def test_a_replay_with_other_thresholds_names_the_certificate(grader: Grader, ledger: Ledger) -> None:
+    grade(grader, HEALTHY.history())
+    (entry,) = list(ledger)
+    body = entry.leaf.body
+    body["certificate"]["cuts"][0]["accept_at_least"] += 0.001
+    replay = grader.replay(replace(entry.leaf, body_json=canonical_json(body)))
+    assert (replay.equal, replay.differences) == (False, ("certificate",))
+
+
 def test_an_unknown_type_is_never_accepted(grader: Grader) -> None:
     for number, identity in enumerate(
         (

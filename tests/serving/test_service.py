@@ -1,3 +1,4 @@
+import base64
 import copy
 import json
 import math
@@ -13,11 +14,30 @@ import pytest
 
 from serving.messages import BatteryReply, CodeReply, ErrorReply, GradeReply
 from serving.openapi_examples import LEAKING_PACK, PULSE_TEST
+from serving.outcome_messages import OutcomeReply
+from serving.proof_routes import CheckpointReply, ConsistencyReply, InclusionReply
+from serving.record.checkpoint import opened_checkpoint
+from serving.record.log_key import public_key
+from serving.record.merkle import extends, includes
+from serving.record.receipt import Receipt
+from serving.record.sqlite import SqliteStore
 from serving.wire import LARGEST_BODY
 from tests.support.running_service import running_service
 from tests.support.untrained_bundle import untrained_bundle
 
-MODELS = {"GradeReply": GradeReply, "CodeReply": CodeReply, "BatteryReply": BatteryReply, "ErrorReply": ErrorReply}
+MODELS = {
+    each.__name__: each
+    for each in (
+        GradeReply,
+        OutcomeReply,
+        CodeReply,
+        BatteryReply,
+        CheckpointReply,
+        InclusionReply,
+        ConsistencyReply,
+        ErrorReply,
+    )
+}
 
 
 def full_discharge(battery_id: str, capacity_ah: float) -> dict[str, object]:
@@ -160,6 +180,52 @@ def test_a_local_code_with_a_slash_is_found_when_it_is_escaped(client):
     document["battery"]["battery_id"] = "rack 3/17"
     assert graded(client, document).status_code == 200
     assert client.get("/v1/batteries/rack%203%2F17").json()["battery"]["battery_id"] == "rack 3/17"
+
+
+def decoded(hashes: list[str]) -> list[bytes]:
+    return [base64.b64decode(each) for each in hashes]
+
+
+def test_the_receipt_of_a_reply_proves_the_decision_to_whoever_has_the_public_key(client, service):
+    recorded = graded(client, full_discharge("cell-proof", 31.5), "proof-1").json()["recorded"]
+    receipt = Receipt.from_json({"sequence": recorded["sequence"], **recorded["receipt"]})
+    key = public_key(service.record_file)
+    with SqliteStore(service.record_file).reading() as reader:
+        assert receipt.proves([key], reader.by_sequence(recorded["sequence"]))
+
+
+def test_the_signed_head_is_read_and_proved_to_hold_an_entry_and_to_begin_with_an_older_head(client, service):
+    earlier = graded(client, full_discharge("cell-head", 31.5), "head-1").json()["recorded"]
+    graded(client, full_discharge("cell-head", 30.5), "head-2")
+    key = public_key(service.record_file)
+    older = opened_checkpoint(earlier["receipt"]["checkpoint"], [key])
+    newer = opened_checkpoint(client.get("/v1/checkpoint").json()["checkpoint"], [key])
+    asked = {"sequence": earlier["sequence"], "size": newer.size}
+    proof = client.get("/v1/proofs/inclusion", params=asked).json()["inclusion_proof"]
+    hashed = base64.b64decode(earlier["receipt"]["leaf_hash"])
+    assert includes(hashed, earlier["sequence"], newer.size, decoded(proof), newer.root)
+    asked = {"old_size": older.size, "new_size": newer.size}
+    proof = client.get("/v1/proofs/consistency", params=asked).json()["consistency_proof"]
+    assert extends(older.size, older.root, newer.size, newer.root, decoded(proof))
+
+
+@pytest.mark.parametrize(
+    ("route", "asked", "status"),
+    [
+        ("inclusion", {"sequence": 0, "size": 10**9}, 404),
+        ("inclusion", {"sequence": 5, "size": 5}, 404),
+        ("inclusion", {"sequence": "one", "size": 1}, 422),
+        ("inclusion", {"sequence": 0}, 422),
+        ("consistency", {"old_size": 0, "new_size": 1}, 404),
+        ("consistency", {"old_size": 1, "new_size": 10**9}, 404),
+        ("consistency", {"old_size": "-1", "new_size": 1}, 422),
+    ],
+)
+def test_a_proof_of_what_is_not_there_is_refused(client, route, asked, status):
+    graded(client, full_discharge("cell-head", 31.5), "head-1")
+    answer = client.get(f"/v1/proofs/{route}", params=asked)
+    assert answer.status_code == status
+    ErrorReply.model_validate_json(answer.content)
 
 
 def test_what_was_never_recorded_is_404(client):
@@ -326,11 +392,16 @@ def test_every_example_of_the_description_is_what_the_running_service_takes_and_
                 for shown in _examples(response):
                     _model_of(response).model_validate(shown), name
             address = filled.get(path, path.replace("{code}", PULSE_TEST["battery"]["battery_id"]))
-            for body in _examples(described.get("requestBody", {})) or [None]:
-                answer = client.request(method, address, json=body)
+            for shown in _examples(described.get("requestBody", {})) or [None]:
+                body = shown | {"decision_id": decision_id} if shown and "decision_id" in shown else shown
+                answer = client.request(method, address, json=body, params=_asked(described))
                 assert answer.status_code == 200, (method, address, answer.text)
                 if _examples(described["responses"]["200"]):
                     _model_of(described["responses"]["200"]).model_validate(answer.json())
+
+
+def _asked(described: dict[str, object]) -> dict[str, int]:
+    return {each["name"]: each["example"] for each in described.get("parameters", []) if each["in"] == "query"}
 
 
 def _examples(described: dict[str, object]) -> list[object]:
@@ -418,6 +489,13 @@ import serving.service
 from serving.desk import Desk
 from serving.grading import GradingRequest
 from serving.messages import GradeRequest
+from serving.outcome_messages import OutcomeReply
+from serving.proof_routes import CheckpointReply, ConsistencyReply, InclusionReply
+from serving.record.checkpoint import opened_checkpoint
+from serving.record.log_key import public_key
+from serving.record.merkle import extends, includes
+from serving.record.receipt import Receipt
+from serving.record.sqlite import SqliteStore
 from serving.openapi_examples import PULSE_TEST
 from serving.settings import Settings
 from serving.wire_history import history_from_request

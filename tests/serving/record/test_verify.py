@@ -146,6 +146,45 @@ def test_every_column_of_the_record_has_its_mutation(path: Path) -> None:
     assert columns == list(MUTATIONS) == [*INDEX_COLUMNS, "leaf_sha256", "leaf"]
 
 
+TREE_MUTATIONS = {
+    "subtree.level": "UPDATE subtree SET level = 9 WHERE level = 1 AND place = 2",
+    "subtree.place": "UPDATE subtree SET place = 99 WHERE level = 0 AND place = 7",
+    "subtree.hash": f"UPDATE subtree SET hash = x'{'00' * 32}' WHERE level = 2 AND place = 1",
+    "checkpoint.size": "UPDATE checkpoint SET size = 9 WHERE size = 10",
+    "checkpoint.note": "UPDATE checkpoint SET note = replace(note, char(10) || '10', char(10) || '9')",
+}
+
+
+@pytest.mark.parametrize("column", TREE_MUTATIONS)
+def test_one_changed_column_of_the_tree_or_of_a_checkpoint_is_found(path: Path, column: str) -> None:
+    report = _tampered(path, lambda connection: connection.execute(TREE_MUTATIONS[column]))
+    assert not report.is_intact
+
+
+@pytest.mark.parametrize(
+    ("forgery", "told"),
+    [
+        ("DELETE FROM subtree WHERE level = 1 AND place = 1", "subtree 1 of level 1 is not the hash of its leaves"),
+        ("INSERT INTO subtree VALUES (7, 7, zeroblob(32))", "the count of stored subtrees is wrong"),
+        ("DELETE FROM checkpoint", "stands under no signed checkpoint"),
+        ("INSERT INTO checkpoint VALUES (11, 'x')", "is missing although the record's own checkpoint covers it"),
+    ],
+)
+def test_a_row_added_to_or_taken_from_the_tree_is_found(path: Path, forgery: str, told: str) -> None:
+    report = _tampered(path, lambda connection: connection.execute(forgery))
+    assert told in str(report.first_bad_entry or report.problems[0])
+
+
+def test_every_column_of_the_tree_has_its_mutation(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        columns = [
+            f"{table}.{name}"
+            for table in ("subtree", "checkpoint")
+            for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")
+        ]
+    assert columns == list(TREE_MUTATIONS)
+
+
 def test_a_changed_body_is_found_with_expected_and_found_digest(path: Path) -> None:
     report = _tampered(path, lambda connection: connection.execute(MUTATIONS["leaf"].replace("= 9", "= 4")))
     first = report.first_bad_entry
