@@ -99,23 +99,28 @@ class CertifiedScore:
 
     Attributes
     ----------
-    score : float
-        `certified_score` of the predicted state of health.
+    estimate : CapacityEstimate
+        What the method says.
     thresholds : Thresholds
         In force.
+    maximum_probability_below_cut : float
+        A cut is cleared only if P(state of health < cut) is at most this; being stricter than was certified
+        only lowers the certified risk of false accepts.
     """
 
-    score: float
+    estimate: CapacityEstimate
     thresholds: Thresholds
+    maximum_probability_below_cut: float
 
-    @staticmethod
-    def of(estimate: CapacityEstimate, thresholds: Thresholds) -> "CertifiedScore":
-        """The score of an estimate, whatever its interval."""
-        return CertifiedScore(certified_score(estimate.state_of_health_fraction), thresholds)
+    @property
+    def score(self) -> float:
+        """`certified_score` of the predicted state of health."""
+        return certified_score(self.estimate.state_of_health_fraction)
 
     def clears(self, cut: float) -> bool:
-        """Whether the score reaches the accept threshold."""
-        return self.score >= self.thresholds.at(cut).accept_at_least
+        """Whether the score reaches the accept threshold, and the battery itself is unlikely to miss the cut."""
+        probable = self.estimate.probability_below_cut[cut_key(cut)] <= self.maximum_probability_below_cut
+        return self.score >= self.thresholds.at(cut).accept_at_least and probable
 
     def lies_below(self, cut: float) -> bool:
         """Whether the score lies below the reject threshold."""
@@ -152,10 +157,13 @@ class CertifiedScore:
         at_cut = self.thresholds.at(cut)
         score, shown = _score(self.score), percent(cut)
         reject, accept = _score(at_cut.reject_below), _score(at_cut.accept_at_least)
+        below, most = percent(self._probability(cut)), f"{100 * self.maximum_probability_below_cut:g} %"
         message = Message(
             f"The predicted state of health of {score} does not decide the cut at {shown}: batteries are accepted from "
-            f"{accept} and rejected below {reject}.",
-            f"预测健康状态 {score},无法判定 {shown} 门槛:接收阈值 {accept},拒收阈值 {reject}。",
+            f"{accept} if they miss it with at most {most} probability (here {below}), and rejected below {reject}.",
+            f"预测健康状态 {score},无法判定 {shown} 门槛:接收阈值 {accept},且低于门槛的概率不超过 {most}"
+            f"(此处 {below});"
+            f"拒收阈值 {reject}。",
         )
         return Finding(AbstentionCode.UNDECIDED_AT_CUT.value, Severity.CAUTION, message, self._evidence(at_cut))
 
@@ -165,7 +173,11 @@ class CertifiedScore:
             "score_fraction": self.score,
             "accept_at_least_fraction": at_cut.accept_at_least,
             "reject_below_fraction": at_cut.reject_below,
+            "probability_below_cut": self._probability(at_cut.cut_fraction),
         }
+
+    def _probability(self, cut: float) -> float:
+        return self.estimate.probability_below_cut[cut_key(cut)]
 
 
 def percent(fraction: float) -> str:

@@ -119,6 +119,9 @@ class Policy:
         State of health under which a battery is recycled; the lowest grade's minimum.
     when_uncertain : WhenUncertain
         What an open cut between two grades means.
+    certified_probability_below_cut : float
+        A certified cut is cleared only if P(state of health < cut) of this battery is at most this: a share
+        of all batteries presented says little at a cut that few of them miss.
     maximum_probability_below_cut : float
         A direct measurement clears a cut only if P(state of health < cut) is at most this.
     risk : RiskRule
@@ -145,6 +148,7 @@ class Policy:
     bands: tuple[GradeBand, ...]
     recycle_below_fraction: float
     when_uncertain: WhenUncertain
+    certified_probability_below_cut: float
     maximum_probability_below_cut: float
     risk: RiskRule
     capacity_test: CapacityTestTerms
@@ -230,7 +234,7 @@ class Policy:
         if estimate is None:
             raise ValueError(f"Battery {case.identity.battery_id} has no estimate; abstention comes before grading.")
         if assessment.thresholds is not None:
-            return CertifiedScore.of(estimate, assessment.thresholds)
+            return CertifiedScore(estimate, assessment.thresholds, self.certified_probability_below_cut)
         return MeasuredInterval(estimate, self.maximum_probability_below_cut)
 
     def _below_all_cuts(self, proof: Proof) -> "_Verdict":

@@ -58,6 +58,7 @@ class _Risk(_Sourced):
     calibrate_by: CalibrateBy
     when_not_certifiable: WhenNotCertifiable
     least_batteries_per_type: Annotated[int, Field(ge=1, le=100_000, strict=True)]
+    max_probability_below_cut: Annotated[float, Field(gt=0.0, lt=0.5, strict=True)]
 
 
 class _Grade(_Sourced):
@@ -171,6 +172,7 @@ def _policy(written: _PolicyFile, sha256: str) -> Policy:
         recycle_below_fraction=written.decision.recycle_below_state_of_health_fraction,
         when_uncertain=written.decision.when_uncertain,
         maximum_probability_below_cut=written.decision.maximum_probability_below_cut,
+        certified_probability_below_cut=written.risk.max_probability_below_cut,
         risk=_risk(written.risk),
         capacity_test=_capacity_test(written.capacity_test),
         bms_reported_ceiling=written.provenance.bms_reported_ceiling,

@@ -127,7 +127,18 @@ def test_a_retest_for_indecision_says_score_thresholds_and_cut_in_both_languages
         "score_fraction": 0.8123,
         "accept_at_least_fraction": 0.85,
         "reject_below_fraction": 0.78,
+        "probability_below_cut": 0.0,
     }
+
+
+@pytest.mark.parametrize(("probability", "grade"), [(0.15, "A"), (0.1501, "B"), (0.40, "B")])
+def test_a_battery_likely_to_miss_a_cut_itself_is_not_given_it_whatever_the_certificate_allows(
+    probability: float, grade: str
+) -> None:
+    certain = predicted(0.86)
+    likely = {**certain.estimate.probability_below_cut, "0.80": probability}
+    doubted = replace(certain, estimate=replace(certain.estimate, probability_below_cut=likely))
+    assert decide(doubted).grade == grade
 
 
 def test_a_grade_by_a_certificate_says_what_was_promised() -> None:
