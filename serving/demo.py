@@ -69,7 +69,11 @@ BATTERIES: Sequence[DemoBattery] = (
     DemoBattery("worn_lfp20_cell", "a worn cell: LFP 20 Ah, pulse test", 15.1, "cascade", grade="B"),
     DemoBattery("spent_lmo10_cell", "a spent cell: LMO 10 Ah, full capacity test", 5.0, "recycle"),
     DemoBattery(
-        "borderline_lmo10_cell", "a borderline cell: LMO 10 Ah, pulse test", 6.2, "retest", next_test="capacity_test"
+        "borderline_lmo10_cell",
+        "a borderline cell: LMO 10 Ah, pulse test",
+        6.2,
+        "retest",
+        next_test="second_pulse_train",
     ),
     DemoBattery(
         "thinly_measured_nmc21_cell",

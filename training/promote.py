@@ -16,8 +16,8 @@ from training.tracking import CHALLENGER, RegisteredBundle, TrackingStore
 COVERAGE_SLACK = 0.005
 """Half a point of coverage is less than one battery of the smallest type."""
 
-SILENCE_FIGURES = ("unseen_types_retested",)
-"""Figures of an evaluation that say how often a type that was held out is not graded in silence."""
+SILENCE_SLACK = 0.005
+"""Less than one battery of the type with the most visits."""
 
 DECIDED_SLACK = 0.01
 """A point of certified decided fraction is what one battery near a threshold moves over the splits."""
@@ -168,11 +168,24 @@ def _decided(figures: Mapping[str, Any] | None) -> float:
 
 def _silence_gates(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> Iterator[Gate]:
     """Batteries of a type held out of training that are not sent on to a test: silent failures."""
-    for figure in SILENCE_FIGURES:
-        for type_key, before in champion.get(figure, {}).items():
-            after = challenger.get(figure, {}).get(type_key)
-            was, is_now = float(before["fraction"]), 0.0 if after is None else float(after["fraction"])
-            yield Gate(type_key, figure.replace("_", " "), was, is_now, worse=is_now < was)
+    before, after = _silences(champion), _silences(challenger)
+    for (type_key, figure), was in before.items():
+        is_now = after.get((type_key, figure), 0.0)
+        yield Gate(type_key, figure, was, is_now, worse=is_now < was - SILENCE_SLACK)
+
+
+def _silences(figures: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+    """Share of safe answers per type left out of training and way of declaring it."""
+    declared = {
+        (key, "left out, declared honestly"): float(share["fraction"])
+        for key, share in figures["unseen_types_retested"].items()
+    }
+    misdeclared = {
+        (key, f"left out, declared as another, {reading}"): float(each["visits_safe"]["fraction"])
+        for key, readings in figures["misdeclared"].items()
+        for reading, each in readings.items()
+    }
+    return declared | misdeclared
 
 
 def _share_of_presented(figures: Mapping[str, Any], figure: str) -> float:

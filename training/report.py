@@ -24,6 +24,18 @@ def report_console() -> Console:
     return console if console.is_terminal else Console(width=_WIDTH_OF_A_FILE)
 
 
+_ONE_PER_BATTERY = "one test per battery at an unknown state of charge"
+_VISITED = {
+    Method.TWO_PULSE_TRAINS: "one laboratory pair per battery, carried to how that battery answered on its visit"
+}
+_FURTHER = "further tests of the batteries"
+_GRID = {
+    Method.PULSE_TEST: "5 s pulses while being filled from empty",
+    Method.TWO_PULSE_TRAINS: "5 s pairs while being filled from empty",
+}
+"""What the counted rows of a method are."""
+
+
 def print_evaluations(console: Console, evaluations: Mapping[Method, Evaluation]) -> None:
     """Print every figure of every method."""
     for method, evaluation in evaluations.items():
@@ -35,11 +47,11 @@ def print_evaluations(console: Console, evaluations: Mapping[Method, Evaluation]
 def print_evaluation(console: Console, evaluation: Evaluation, method: Method) -> None:
     """Print every figure of the evaluation of a method as tables."""
     for table in (
-        _visits(evaluation),
+        _visits(evaluation, method),
         _coverage(evaluation),
         _cuts(evaluation),
         _suitability(evaluation),
-        *([_grid(evaluation)] if evaluation.grid else []),
+        *([_grid(evaluation, method)] if evaluation.grid else []),
         *([_misdeclared(evaluation)] if evaluation.misdeclared else []),
         _targets(evaluation, method),
     ):
@@ -64,9 +76,9 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     console.print(table)
 
 
-def _visits(evaluation: Evaluation) -> Table:
+def _visits(evaluation: Evaluation, method: Method) -> Table:
     table = _table(
-        "Visits: one row per battery at an unknown state of charge, physical cells held out",
+        f"Visits: {_VISITED.get(method, _ONE_PER_BATTERY)}; physical cells held out",
         *("type", "n", "MAPE", "MAE", "R²", "coverage [95 % bounds]", "width"),
     )
     for key, figures in evaluation.visits.items():
@@ -142,9 +154,9 @@ def _per_cut(evaluation: Evaluation) -> Iterator[tuple[str, str, CutFigures]]:
             yield key, cut, at_cut
 
 
-def _grid(evaluation: Evaluation) -> Table:
+def _grid(evaluation: Evaluation, method: Method) -> Table:
     table = _table(
-        "Grid: 5 s pulses while being filled from empty, physical cells held out",
+        f"Grid: {_GRID.get(method, _FURTHER)}; physical cells held out",
         *("type", "rows", "MAPE (rows)", "(batteries)", "MAE", "coverage", "width"),
     )
     for key, figures in evaluation.grid.items():

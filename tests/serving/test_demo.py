@@ -41,6 +41,7 @@ def test_the_demo_ends_with_zero_and_everything_as_promised(shown: tuple[int, st
         "RECYCLE",
         "next: pulse_test, 18 min",
         "next: capacity_test, 360 min",
+        "next: two_pulse_trains, 35 min",
         "HOLD",
         "insulation.too_low",
         "UNKNOWN_TYPE",

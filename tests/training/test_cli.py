@@ -27,7 +27,7 @@ def test_run_prints_figures_against_their_targets_and_registers_a_challenger(tmp
         "centre_count = 900": "centre_count = 10",
         "round_count = 160": "round_count = 10",
         "round_count = 120": "round_count = 10",
-        "fold_count = 5": "fold_count = 3",
+        "fold_count = 10": "fold_count = 3",
         '"LFP20", "LFP35", "LMO10", "NMC2.1", "NMC21"': '"NMC21"',
     }
     for old, new in small.items():

@@ -28,7 +28,7 @@ def test_every_number_of_a_plan_is_a_parameter_of_its_run():
 
 
 def test_an_unknown_key_is_refused_by_name(tmp_path):
-    path = _changed(tmp_path, "fold_count = 5", "fold_count = 5\nfolds = 5")
+    path = _changed(tmp_path, "fold_count = 10", "folds = 5\nfold_count = 10")
     with pytest.raises(InvalidInput, match=r"PLAN_NOT_READABLE(.|\n)*splits.folds"):
         load_plan(path)
 

@@ -83,4 +83,18 @@ def test_a_held_out_type_that_is_graded_in_silence_more_often_is_worse(figures):
     figures["unseen_types_retested"] = {"NMC21": {"fraction": 1.0}}
     challenger = copy.deepcopy(figures)
     challenger["unseen_types_retested"]["NMC21"]["fraction"] = 0.99
-    assert _worse(figures, challenger) == [("NMC21", "unseen types retested")]
+    assert _worse(figures, challenger) == [("NMC21", "left out, declared honestly")]
+
+
+def test_a_held_out_type_that_passes_as_another_more_often_is_worse(figures):
+    figures["misdeclared"] = {"NMC21": {"tester set by the plate": {"visits_safe": {"fraction": 0.99}}}}
+    challenger = copy.deepcopy(figures)
+    challenger["misdeclared"]["NMC21"]["tester set by the plate"]["visits_safe"]["fraction"] = 0.95
+    assert _worse(figures, challenger) == [("NMC21", "left out, declared as another, tester set by the plate")]
+
+
+def test_a_challenger_that_was_not_asked_about_held_out_types_is_worse(figures):
+    figures["unseen_types_retested"] = {"NMC21": {"fraction": 1.0}}
+    challenger = copy.deepcopy(figures)
+    challenger["unseen_types_retested"] = {}
+    assert _worse(figures, challenger) == [("NMC21", "left out, declared honestly")]
