@@ -34,7 +34,7 @@ def test_an_unknown_key_is_refused_by_name(tmp_path):
 
 
 def test_a_word_for_a_number_is_refused(tmp_path):
-    path = _changed(tmp_path, "fold_count = 5", 'fold_count = "5"')
+    path = _changed(tmp_path, "fold_count = 10", 'fold_count = "5"')
     with pytest.raises(InvalidInput, match=r"splits.fold_count"):
         load_plan(path)
 
