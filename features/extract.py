@@ -12,6 +12,7 @@ pass, which changes no bit of them.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,7 @@ from features.capacity_test import capacity_test_features
 from features.errors import InvalidInput
 from features.feature_set import FEATURE_SETS, FeatureVector, Method, MethodFeatures
 from features.field_telemetry import field_telemetry_features
-from features.findings import Finding
+from features.findings import Finding, Message, Severity
 from features.identity_findings import code_findings
 from features.impedance import IMPEDANCE_DECISIVE, impedance_features
 from features.measurement import BatteryHistory, BatteryIdentity, MeasurementRun
@@ -185,7 +186,7 @@ def _candidates(batteries: Sequence[tuple[BatteryHistory, list[_Tried]]]) -> lis
 
 def _vector(known: BatteryHistory, as_of: datetime, tried: list[_Candidate]) -> FeatureVector:
     chosen = _chosen(tried)
-    findings = (*code_findings(known.identity), *_all_findings(chosen, tried))
+    findings = (*code_findings(known.identity), *_all_findings(chosen, tried), *_superseded(known))
     return FeatureVector(
         battery_id=known.identity.battery_id,
         as_of=as_of,
@@ -211,7 +212,8 @@ def _latest_of_each(tried: list[_Candidate]) -> list[_Candidate]:
 
 def _chosen(tried: list[_Candidate]) -> _Candidate | None:
     latest = _latest_of_each(tried)
-    return next((each for each in latest if each.usable), latest[0] if latest else None)
+    asked_for = [each for each in latest if each.method.value == each.run.kind.value]
+    return next((each for each in latest if each.usable), asked_for[0] if asked_for else None)
 
 
 def _measured(method: Method, run: MeasurementRun, identity: BatteryIdentity) -> _Tried:
@@ -283,6 +285,21 @@ def _all_findings(chosen: _Candidate | None, tried: list[_Candidate]) -> tuple[F
         for finding in each.findings
         if id(each) in latest or finding.disqualifies or not finding.code.startswith(_ABOUT_THE_TEST)
     )
+
+
+def _superseded(history: BatteryHistory) -> tuple[Finding, ...]:
+    """A note for every bench test of which several were given: the one begun last counts."""
+    counts = Counter(run.kind for run in history.runs if run.kind is not RunKind.FIELD_TELEMETRY)
+    return tuple(_several(kind, count) for kind, count in sorted(counts.items()) if count > 1)
+
+
+def _several(kind: RunKind, count: int) -> Finding:
+    words = kind.value.replace("_", " ")
+    message = Message(
+        f"{count} runs of kind {words} were given; the one begun last counts (of equal moments the one given last).",
+        f"共提交 {count} 次 {kind.value};以最后开始的一次为准(时间相同则以最后提交者为准)。",
+    )
+    return Finding("history.several_runs", Severity.NOTE, message, {"kind": kind.value, "run_count": count})
 
 
 def _digest(chosen: _Candidate | None) -> str:

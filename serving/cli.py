@@ -165,7 +165,7 @@ def _record_verify(options: argparse.Namespace, settings: Settings, console: Con
 def _record_checkpoint(options: argparse.Namespace, settings: Settings, console: Console) -> int:
     from serving.record.audit import last_checkpoint  # noqa: PLC0415 - as above
 
-    note = last_checkpoint(settings.record_file)
+    note = last_checkpoint(settings.record_file, options.out)
     if options.out is None:
         print(note, end="")
     else:

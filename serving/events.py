@@ -30,6 +30,7 @@ HIGHEST_PLAUSIBLE_FRACTION = 1.5
 RATE_TOLERANCE = 0.1
 """A test whose rate differs by more than this share is not of the definition it is declared under."""
 
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _RATE_OF_DEFINITION = re.compile(r"(\d+(?:\.\d+)?) ?C\b")
 
 
@@ -163,6 +164,8 @@ def _body(decided: Recorded, outcome: MeasuredOutcome, moment: datetime) -> dict
     identity = case_from_body(decided.leaf.body).identity
     measured = _measured(outcome, identity, moment)
     _require_plausible(measured["remaining_capacity_ah"], identity)
+    if outcome.measured_at < _EARLIEST:
+        raise _refused([Problem("measured_at", "must not be before 1990", outcome.measured_at.isoformat())])
     if outcome.measured_at > moment:
         rule = f"cannot be later than the report, {moment.astimezone(UTC).isoformat(timespec='seconds')}"
         raise _refused([Problem("measured_at", rule, outcome.measured_at.isoformat())])
@@ -200,7 +203,7 @@ def _of_run(run: MeasurementRun, definition: str, identity: BatteryIdentity, mom
 
 def _require_rate(rate_c: float, definition: str) -> None:
     declared = _RATE_OF_DEFINITION.match(definition)
-    if declared is not None and abs(rate_c / float(declared[1]) - 1.0) > RATE_TOLERANCE:
+    if declared is not None and abs(rate_c - float(declared[1])) > RATE_TOLERANCE * float(declared[1]):
         rule = f"must be the discharge of {definition!r}, within {100 * RATE_TOLERANCE:.0f} % of its rate"
         raise _refused([Problem("capacity_test", rule, f"{rate_c:.3f}C")])
 

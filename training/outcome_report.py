@@ -30,7 +30,10 @@ def report(asked: argparse.Namespace, console: Console) -> int:
     _print(console, "outcomes" if asked.include_selected else "outcomes of batteries drawn by lot", drifts)
     if selected:
         _print(console, "outcomes of batteries selected for a reason: no fair sample, no alarm", selected)
-    console.print(f"{len(outcomes) - len(estimated)} of {len(outcomes)} outcomes have no estimate to compare.")
+    without = len(outcomes) - len(estimated)
+    console.print(
+        f"{without} of {len(outcomes)} outcomes are compared with nothing: no estimate, or another definition."
+    )
     alarms = [each for each in drifts if each.alarms]
     for each in alarms:
         console.print(f"ALARM  {each.sentence}", style="bold red", soft_wrap=True)

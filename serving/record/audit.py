@@ -15,10 +15,11 @@ from rich.text import Text
 from features.battery_code import parse_battery_code
 from features.errors import InvalidInput, Problem
 from features.vocabulary import Scheme
-from serving.record.checkpoint import Checkpoint, VerifierKey, opened_checkpoint
+from serving.record.checkpoint import Checkpoint, VerifierKey, opened_checkpoint, parsed_checkpoint
 from serving.record.kept_receipts import kept_receipts, receipt_problems
 from serving.record.leaf import Leaf, canonical_bytes
 from serving.record.log_key import public_key
+from serving.record.merkle import root
 from serving.record.sqlite import SqliteStore
 from serving.record.store import leaves
 from serving.record.verify import verify_record
@@ -94,18 +95,31 @@ def print_verification(console: Console, path: Path, kept: KeptElsewhere) -> boo
     return True
 
 
-def last_checkpoint(path: Path) -> str:
+def last_checkpoint(path: Path, kept: Path | None = None) -> str:
     """Signed checkpoint over a whole record.
+
+    Parameters
+    ----------
+    path : Path
+        The record's file.
+    kept : Path or None
+        File that is to hold it; what it holds already must be the beginning of this record.
 
     Raises
     ------
     InvalidInput
-        If the record is empty.
+        If the record is empty, or does not begin with the checkpoint that would be replaced.
     """
     with SqliteStore(path).reading() as reader:
         note = reader.last_checkpoint()
-    if note is None:
-        raise InvalidInput("Nothing to show.", [Problem(path.name, "must hold an entry to have a checkpoint")])
+        if note is None:
+            raise InvalidInput("Nothing to show.", [Problem(path.name, "must hold an entry to have a checkpoint")])
+        if kept is not None and kept.exists():
+            held = parsed_checkpoint(_text(kept))
+            size = parsed_checkpoint(note).size
+            if held.size > size or root(held.size, reader.subtree) != held.root:
+                rule = f"must begin with the {held.size} entries the checkpoint in {kept.name} covers"
+                raise InvalidInput("Nothing was replaced; look into it.", [Problem(path.name, rule, f"{size} entries")])
     return note
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,15 @@ class KeptReceipt:
         Digest of the entry, as answered beside it.
     signed : Checkpoint
         Its opened checkpoint.
+    said : mapping
+        Outcome and grade of the reply around it; empty for a receipt alone.
     """
 
     name: str
     receipt: Receipt
     leaf_sha256: str
     signed: Checkpoint
+    said: Mapping[str, Any]
 
 
 def kept_receipts(folder: Path, keys: Sequence[VerifierKey]) -> list[KeptReceipt]:
@@ -64,6 +67,11 @@ def receipt_problems(path: Path, receipts: Sequence[KeptReceipt]) -> Iterator[Re
             if found != each.leaf_sha256 or not each.receipt.proves_in(each.signed, leaf):
                 what = f"is not the entry {each.name} is the receipt of"
                 yield RecordProblem(what, sequence, leaf.event_id, expected=each.leaf_sha256, found=found)
+            decided = leaf.body.get("decision", {})
+            for name, said in each.said.items():
+                if decided.get(name) != said:
+                    what = f"says another {name} than the reply {each.name}"
+                    yield RecordProblem(what, sequence, leaf.event_id, expected=str(said), found=str(decided.get(name)))
 
 
 def _kept(file: Path, keys: Sequence[VerifierKey]) -> KeptReceipt:
@@ -71,7 +79,9 @@ def _kept(file: Path, keys: Sequence[VerifierKey]) -> KeptReceipt:
         written: Any = json.loads(file.read_text(encoding="utf-8"))
         place = written.get("recorded", written)
         receipt = Receipt.from_json({"sequence": place["sequence"], **place["receipt"]})
-        return KeptReceipt(file.name, receipt, str(place["leaf_sha256"]), opened_checkpoint(receipt.checkpoint, keys))
+        said = {name: written[name] for name in ("outcome", "grade") if name in written}
+        signed = opened_checkpoint(receipt.checkpoint, keys)
+        return KeptReceipt(file.name, receipt, str(place["leaf_sha256"]), signed, said)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = Problem(file.name, "must be a reply or its `recorded` part", type(error).__name__)
         raise InvalidInput("Nothing was verified.", [problem]) from error

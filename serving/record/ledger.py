@@ -58,7 +58,9 @@ class Ledger:
         """
         store = SqliteStore(path)
         store.prepare()
-        return cls(store, Sealing(log_key(path), witness), software_version, patience_second)
+        with store.reading() as reader:
+            signed_before = reader.last_checkpoint()
+        return cls(store, Sealing(log_key(path, signed_before), witness), software_version, patience_second)
 
     def __enter__(self) -> Self:
         return self

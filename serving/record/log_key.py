@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from serving.record.checkpoint import CheckpointRefused, SignerKey, VerifierKey
+from serving.record.checkpoint import CheckpointRefused, SignerKey, VerifierKey, parsed_checkpoint
 from serving.record.store import RecordUnavailable
 
 _NAME_DIGITS = 12
@@ -28,8 +28,15 @@ def public_key_file(record: Path) -> Path:
     return Path(f"{record}.pub")
 
 
-def log_key(record: Path) -> SignerKey:
+def log_key(record: Path, signed_before: str | None = None) -> SignerKey:
     """Key of a record, made if there is none.
+
+    Parameters
+    ----------
+    record : Path
+        The record's file.
+    signed_before : str or None
+        Last checkpoint the record holds; its origin must be the key's name.
 
     Raises
     ------
@@ -39,9 +46,10 @@ def log_key(record: Path) -> SignerKey:
     path = key_file(record)
     try:
         if not path.exists():
-            _require_never_had_one(record)
+            _require_never_had_one(record, signed_before)
             _make(path)
         key = SignerKey.parsed(path.read_text(encoding="utf-8"))
+        _require_its_own(key, record, signed_before)
         if not public_key_file(record).exists():
             _write_once(public_key_file(record), f"{key.verifier}\n", 0o644)
     except (OSError, UnicodeDecodeError, CheckpointRefused) as problem:
@@ -61,11 +69,20 @@ def public_key(record: Path) -> VerifierKey | None:
     return VerifierKey.parsed(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _require_never_had_one(record: Path) -> None:
-    if public_key_file(record).exists():
+def _require_never_had_one(record: Path, signed_before: str | None) -> None:
+    if public_key_file(record).exists() or signed_before is not None:
         raise RecordUnavailable(
-            f"The record's key {key_file(record)} is gone, its public key is still there.",
+            f"The record's key {key_file(record)} is gone, although it signed this record before.",
             what_to_do="Restore the key. Without it the log cannot go on under its name.",
+        )
+
+
+def _require_its_own(key: SignerKey, record: Path, signed_before: str | None) -> None:
+    if signed_before is not None and parsed_checkpoint(signed_before).origin != key.name:
+        raise RecordUnavailable(
+            f"The key {key_file(record)} ({key.name}) is not the one that signed this record "
+            f"({parsed_checkpoint(signed_before).origin}).",
+            what_to_do="Put the record's own key beside it.",
         )
 
 

@@ -173,3 +173,20 @@ def test_the_digest_of_a_feature_set_changes_with_name_order_meaning_and_version
 def test_the_moment_is_kept_with_the_vector() -> None:
     moment = datetime(2026, 11, 20, 8, tzinfo=UTC)
     assert extract(CELL.history(), moment).as_of == moment
+
+
+def test_several_tests_of_one_kind_are_told_and_the_last_begun_counts() -> None:
+    def test_of(battery: SimulatedBattery, days: int) -> MeasurementRun:
+        begun = CELL.history().runs[0].started_at + timedelta(days=days)
+        return battery.run(RunKind.CAPACITY_TEST, battery.capacity_test(), begun)
+
+    other = replace(CELL, remaining_capacity_ah=25.0)
+    both = extract(CELL.history(test_of(CELL, 2), test_of(other, 1)), LATER + timedelta(days=9))
+    assert "history.several_runs" in codes(both)
+    assert both.values["discharged_capacity_ah"] == pytest.approx(CELL.remaining_capacity_ah, rel=0.01)
+    assert "history.several_runs" not in codes(extract(CELL.history(test_of(CELL, 2)), LATER + timedelta(days=9)))
+
+
+def test_a_pulse_file_without_pulses_is_told_as_a_pulse_test_and_not_as_two_trains() -> None:
+    nothing = CELL.run(RunKind.PULSE_TEST, CELL.capacity_test())
+    assert extract(CELL.history(nothing), LATER).method is Method.PULSE_TEST

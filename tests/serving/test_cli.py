@@ -169,3 +169,27 @@ def test_what_is_no_receipt_is_named(station, capsys) -> None:
     Path("receipts/odd.json").write_text("[]", encoding="utf-8")
     assert main(["record", "verify", "--receipts", "receipts"]) == 2
     assert "odd.json" in capsys.readouterr().err
+
+
+def test_a_kept_reply_whose_verdict_was_changed_does_not_pass_for_the_record(station, capsys) -> None:
+    Path("receipts").mkdir()
+    grade("--run", PULSES, "--json")
+    reply = json.loads(capsys.readouterr().out)
+    Path("receipts/1.json").write_text(json.dumps(reply | {"grade": "B"}), encoding="utf-8")
+    assert main(["record", "verify", "--receipts", "receipts"]) == 1
+    assert "says another grade than the reply 1.json" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_kept_checkpoint_is_replaced_only_by_one_of_a_log_that_begins_with_it(station, capsys) -> None:
+    keep = ["record", "checkpoint", "--out", "kept.txt"]
+    grade("--run", PULSES)
+    assert main(keep) == 0
+    grade("--run", "kind=capacity_test,format=step_table,path=capacity.csv")
+    assert main(keep) == 0
+    kept = Path("kept.txt").read_text(encoding="utf-8")
+    assert kept.split("\n")[1] == "2"
+    Path("packgrade-record.sqlite").rename("away.sqlite")
+    grade("--run", PULSES)
+    assert main(keep) == 2
+    assert "must begin with the 2 entries" in capsys.readouterr().err
+    assert Path("kept.txt").read_text(encoding="utf-8") == kept

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -94,6 +94,20 @@ def test_a_capacity_that_cannot_be_is_refused_with_its_value(ledger: Ledger, cap
 def test_a_measurement_later_than_its_report_is_refused(ledger: Ledger) -> None:
     outcome = an_outcome(graded(ledger).decision_id, measured_at=LATER + timedelta(seconds=1))
     with pytest.raises(InvalidInput, match="cannot be later than the report"):
+        record_outcome(ledger, outcome, report())
+
+
+@pytest.mark.parametrize("written", ["0001-01-01T00:00:00+23:59", "1989-12-31T23:59:59+00:00"])
+def test_a_measurement_before_there_were_such_batteries_is_refused(ledger: Ledger, written: str) -> None:
+    outcome = an_outcome(graded(ledger).decision_id, measured_at=datetime.fromisoformat(written))
+    with pytest.raises(InvalidInput, match="must not be before 1990"):
+        record_outcome(ledger, outcome, report())
+
+
+@pytest.mark.parametrize("definition", ["0C discharge", "0.0 C"])
+def test_a_definition_of_no_rate_fits_no_test(ledger: Ledger, definition: str) -> None:
+    outcome = an_outcome(graded(ledger).decision_id, measured=capacity_run(), capacity_definition=definition)
+    with pytest.raises(InvalidInput, match="within 10 % of its rate"):
         record_outcome(ledger, outcome, report())
 
 

@@ -85,7 +85,7 @@ def test_batteries_measured_for_a_reason_raise_no_alarm_unless_asked_for(tiny_bu
 def test_a_capacity_of_another_definition_is_not_compared(tiny_bundle: Bundle, tmp_path: Path) -> None:
     rows = outcome_rows(tiny_bundle, 2)
     rows.loc[0, "capacity_definition"] = "0.2C discharge, 25 °C"
-    assert "1 of 4 outcomes have no estimate to compare" in printed(write(rows, tmp_path / "a.csv"))[1]
+    assert "1 of 4 outcomes are compared with nothing" in printed(write(rows, tmp_path / "a.csv"))[1]
     rows["capacity_definition"] = "0.2C discharge, 25 °C"
     with pytest.raises(InvalidInput, match="NOTHING_TO_COMPARE"):
         printed(write(rows, tmp_path / "b.csv"))
@@ -98,6 +98,6 @@ def test_with_a_bundle_its_own_outcomes_stand_beside_its_calibration(
     rows.loc[0, "bundle_sha256"] = "0" * 64
     code, text = printed(write(rows, tmp_path / "outcomes.csv"), bundle=tiny_bundle_folder)
     assert code == EXIT_DONE
-    assert "1 of 4 outcomes have no estimate" in text
+    assert "1 of 4 outcomes are compared with nothing" in text
     assert pd.Series(text.split()).str.contains("%").sum() > 6
     assert drift_of(outcome_rows(tiny_bundle, 1).assign(measured_fraction=0.8, random=True), {})

@@ -133,6 +133,25 @@ def test_a_lost_key_is_not_replaced_in_silence(path: Path) -> None:
     with Ledger.open(path, "0.1.0") as ledger:
         ledger.append(new_entry(0))
     key_file(path).unlink()
-    with pytest.raises(RecordUnavailable, match="is gone, its public key is still there"):
+    with pytest.raises(RecordUnavailable, match="is gone, although it signed this record before"):
         Ledger.open(path, "0.1.0")
     assert public_key_file(path).is_file()
+
+
+def test_a_record_that_lost_both_halves_of_its_key_gets_no_new_one(path: Path) -> None:
+    with Ledger.open(path, "0.1.0") as ledger:
+        ledger.append(new_entry(0))
+    key_file(path).unlink()
+    public_key_file(path).unlink()
+    with pytest.raises(RecordUnavailable, match="is gone, although it signed"):
+        Ledger.open(path, "0.1.0")
+    assert not key_file(path).exists()
+
+
+def test_the_key_of_another_record_signs_nothing_here(path: Path, tmp_path: Path) -> None:
+    with Ledger.open(path, "0.1.0") as ledger:
+        ledger.append(new_entry(0))
+    Ledger.open(tmp_path / "other.sqlite", "0.1.0").close()
+    shutil.copyfile(key_file(tmp_path / "other.sqlite"), key_file(path))
+    with pytest.raises(RecordUnavailable, match="is not the one that signed this record"):
+        Ledger.open(path, "0.1.0")
