@@ -32,7 +32,8 @@ def report(asked: argparse.Namespace, console: Console) -> int:
         _print(console, "outcomes of batteries selected for a reason: no fair sample, no alarm", selected)
     without = len(outcomes) - len(estimated)
     console.print(
-        f"{without} of {len(outcomes)} outcomes are compared with nothing: no estimate, or another definition."
+        f"{without} of {len(outcomes)} outcomes are compared with nothing: "
+        "no estimate, another definition, or measured again."
     )
     alarms = [each for each in drifts if each.alarms]
     for each in alarms:
@@ -53,7 +54,7 @@ def calibration_errors(opened: OpenedBundle) -> Mapping[tuple[str, str], float]:
 
 
 def _estimated(outcomes: pd.DataFrame, opened: OpenedBundle | None) -> pd.DataFrame:
-    """Outcomes with an estimate of the same capacity; with a bundle, its own only."""
+    """Outcomes with an estimate of the same capacity, one per battery; with a bundle, its own only."""
     same = outcomes["estimated_definition"] == outcomes["capacity_definition"]
     estimated = outcomes[outcomes["estimated_fraction"].notna() & same]
     if opened is not None:
@@ -64,7 +65,8 @@ def _estimated(outcomes: pd.DataFrame, opened: OpenedBundle | None) -> pd.DataFr
             f"{' by this bundle' if opened is not None else ''}. Nothing was compared.",
             code="NOTHING_TO_COMPARE",
         )
-    return estimated
+    # the band is one of independent batteries: of one measured again and again the last written counts
+    return estimated.drop_duplicates("battery_id", keep="last")
 
 
 def _print(console: Console, title: str, drifts: list[TypeDrift]) -> None:

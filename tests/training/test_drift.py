@@ -91,6 +91,12 @@ def test_a_capacity_of_another_definition_is_not_compared(tiny_bundle: Bundle, t
         printed(write(rows, tmp_path / "b.csv"))
 
 
+def test_a_battery_measured_again_and_again_counts_once(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    rows = outcome_rows(tiny_bundle, 2)
+    again = pd.concat([rows, *[rows.iloc[[0]].assign(outcome_id=f"f{number:031x}") for number in range(9)]])
+    assert "9 of 13 outcomes are compared with nothing" in printed(write(again, tmp_path / "again.csv"))[1]
+
+
 def test_with_a_bundle_its_own_outcomes_stand_beside_its_calibration(
     tiny_bundle: Bundle, tiny_bundle_folder: Path, tmp_path: Path
 ) -> None:
