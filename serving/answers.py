@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from features.errors import PackGradeError
 from serving.desk import NotReady
-from serving.events import UnknownDecision
+from serving.events.outcomes import UnknownDecision
 from serving.messages import json_bytes
 from serving.record.entry import IdempotencyConflict
 from serving.record.store import RecordUnavailable

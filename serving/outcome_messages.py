@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from features.errors import InvalidInput
 from features.vocabulary import RunKind
-from serving.events import MeasuredOutcome
+from serving.events.outcomes import MeasuredOutcome
 from serving.messages import Line, Moment, RecordPlace, Reply, Request, WireRun, record_place
 from serving.record.entry import Recorded
 from serving.wire_history import measurement_run

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from features.errors import InvalidInput, Problem
 from features.spreadsheet_text import from_spreadsheet_safe
-from serving.events import record_outcomes
+from serving.events.outcomes import record_outcomes
 from serving.grading import GradingRequest, open_record
 from serving.outcome_messages import OutcomeRequest, outcome_from_request
 from serving.record.entry import Recorded

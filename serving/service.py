@@ -26,7 +26,7 @@ from features.errors import InvalidInput, PackGradeError, Problem
 from serving import metrics
 from serving.answers import answered
 from serving.desk import Desk
-from serving.events import record_outcome
+from serving.events.outcomes import record_outcome
 from serving.grading import GradingRequest
 from serving.messages import CodeReply, CodeText, GradeReply, GradeRequest, code_reply, reply_from_record
 from serving.openapi import api_description

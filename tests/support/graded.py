@@ -7,7 +7,7 @@ from features.measurement import BatteryHistory, Inspection
 from features.vocabulary import Chemistry
 from models.bundle import REFERENCE_BUNDLE
 from models.policy_file import SHIPPED_POLICY
-from serving.events import MeasuredOutcome
+from serving.events.outcomes import MeasuredOutcome
 from serving.grading import Grader, GradingRequest, RecordedDecision, history_sha256
 from serving.record.ledger import Ledger
 from tests.support.cases import MOMENT

@@ -1,4 +1,4 @@
-"""What is recorded that is not a decision: a capacity measured later on a battery that was graded.
+"""A capacity measured later on a battery that was graded.
 
 An outcome stands beside its decision and never alters it: the record then tells what was said and
 what turned out. Its battery, type and features are those of the decision; nothing is copied. A

@@ -11,7 +11,7 @@ import pytest
 from features.errors import InvalidInput
 from features.measurement import MeasurementRun
 from features.vocabulary import Chemistry, Provenance, RunKind
-from serving.events import UnknownDecision, record_outcome, record_outcomes
+from serving.events.outcomes import UnknownDecision, record_outcome, record_outcomes
 from serving.record.entry import IdempotencyConflict
 from serving.record.leaf import LeafKind
 from serving.record.ledger import Ledger
