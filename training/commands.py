@@ -12,6 +12,7 @@ from rich.console import Console
 from models.bundle import load_bundle
 from training.export import export_bundle
 from training.fetch import fetch
+from training.fleet.fleet_command import fleet
 from training.onboard import onboard
 from training.outcome_report import report
 from training.plan import load_joint_plan, load_plan
@@ -32,6 +33,7 @@ __all__ = [
     "evaluate",
     "export",
     "fetch",
+    "fleet",
     "onboard",
     "promote",
     "recalibrate",

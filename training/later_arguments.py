@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add_later_commands(commands: Any, data_folder: Path | None) -> None:
-    """Add ``fetch``, ``report``, ``recalibrate`` and ``onboard`` to the subparsers of `packgrade-train`.
+    """Add ``fetch``, ``report``, ``recalibrate``, ``onboard`` and ``fleet`` to the subparsers of `packgrade-train`.
 
     Parameters
     ----------
@@ -29,6 +29,7 @@ def add_later_commands(commands: Any, data_folder: Path | None) -> None:
     _add_report(commands)
     _add_recalibrate(commands)
     _add_onboard(commands)
+    _add_fleet(commands)
 
 
 def _add_report(commands: Any) -> None:
@@ -78,3 +79,18 @@ def _add_include_selected(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--include-selected", action="store_true", help="also count batteries that were not drawn by lot"
     )
+
+
+def _add_fleet(commands: Any) -> None:
+    fleet: argparse.ArgumentParser = commands.add_parser(
+        "fleet", help="simulate a fleet of packs with known truth (needs the extra `simulation`)"
+    )
+    fleet.add_argument("--out", type=Path, required=True, metavar="DIR", help="new or empty folder")
+    fleet.add_argument("--packs", type=int, default=20, metavar="N", help="packs, alternately NMC and LFP (default 20)")
+    fleet.add_argument("--groups", type=int, default=96, metavar="N", help="groups in series at most (default 96)")
+    fleet.add_argument("--days", type=int, default=6, metavar="N", help="recorded days per pack (default 6)")
+    fleet.add_argument("--months", type=float, default=6.0, help="calendar time they are spread over (default 6)")
+    fleet.add_argument("--sampling", type=float, default=30.0, metavar="SECOND", help="step of the record (default 30)")
+    fleet.add_argument("--seed", type=int, default=0, help="pack n is the same in a fleet of any size (default 0)")
+    fleet.add_argument("--extremes-only", action="store_true", help="leave the voltages of single groups out")
+    fleet.set_defaults(command="fleet")

@@ -1,0 +1,110 @@
+"""The simulated fleet as files: one Parquet per pack, a manifest for ``packgrade batch``, the truth beside it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.vocabulary import Chemistry
+from training.fleet.cell_model import CellModel
+from training.fleet.order import FleetOrder
+from training.fleet.pack import Pack, drawn_pack
+from training.fleet.recorded import Driven, recorded
+from training.fleet.use import SECONDS_OF_DAY, Use, drawn_use
+
+TELEMETRY_FOLDER, MANIFEST_FILE, TRUTH_FILE = "telemetry", "manifest.csv", "truth.csv"
+
+_FIRST_DAY = datetime(2025, 9, 1, tzinfo=UTC)
+_LAST_DAY = datetime(2026, 10, 1, tzinfo=UTC)
+_NOMINAL_VOLT = {Chemistry.NMC: 3.65, Chemistry.LFP: 3.2}
+
+
+def write_fleet(order: FleetOrder, folder: Path, progress: Callable[[str], None]) -> pd.DataFrame:
+    """Generate a fleet; returns its truth, one row per pack.
+
+    Parameters
+    ----------
+    order : FleetOrder
+        What is wanted.
+    folder : Path
+        Made if missing; holds the manifest, the truth and a folder of Parquet files afterwards.
+    progress : callable
+        Told a sentence per pack.
+    """
+    (folder / TELEMETRY_FOLDER).mkdir(parents=True, exist_ok=True)
+    models = {chemistry: CellModel(chemistry) for chemistry in _NOMINAL_VOLT}
+    packs = []
+    for number in range(order.pack_count):
+        pack, use, table = _generated(order, number, models)
+        _write(table, folder / TELEMETRY_FOLDER / f"{pack.battery_id}.parquet")
+        packs.append((pack, use))
+        progress(f"{pack.battery_id}: {len(table)} rows, {len(pack.cells)} groups")
+    truth = pd.DataFrame(_truth_rows(packs))
+    truth.to_csv(folder / TRUTH_FILE, index=False)
+    pd.DataFrame(_manifest_rows(pack for pack, _ in packs)).to_csv(folder / MANIFEST_FILE, index=False)
+    return truth
+
+
+def _generated(order: FleetOrder, number: int, models: dict[Chemistry, CellModel]) -> tuple[Pack, Use, pd.DataFrame]:
+    chance = np.random.default_rng([order.seed, number])
+    chemistry = tuple(models)[number % len(models)]
+    model = models[chemistry]
+    use = drawn_use(order, chance)
+    hours = float(use.elapsed_second[-1]) / 3600.0
+    groups = order.group_count - int(chance.integers(0, order.group_count // 8 + 1))
+    pack = drawn_pack(f"FLEET-{chemistry.value}-{number + 1:04d}", model, chemistry, groups, hours, chance)
+    latest = _LAST_DAY.timestamp() - 30.4 * SECONDS_OF_DAY * order.month_count
+    first_day = chance.uniform(_FIRST_DAY.timestamp(), latest) // SECONDS_OF_DAY
+    table = recorded(pack, _driven(pack, model, use), SECONDS_OF_DAY * float(first_day), chance)
+    return pack, use, table if order.cell_columns else table.filter(regex="^(?!cell_voltage_[0-9])")
+
+
+def _driven(pack: Pack, model: CellModel, use: Use) -> Driven:
+    """Let the string go through its use; the weakest moment of the record sets what a full share is."""
+    hours = float(use.elapsed_second[-1]) / 3600.0
+    held_ah = min(pack.cell_capacity_ah(), pack.cell_capacity_ah(hours))
+    cell_current = use.rate * held_ah
+    drawn_ah = pack.below_full_ah + (1.0 - use.first_charged_fraction) * held_ah
+    volts = model.voltages(pack.cells, drawn_ah, use.elapsed_second, cell_current)
+    step_hour = float(use.elapsed_second[1]) / 3600.0
+    charged = use.first_charged_fraction + np.cumsum(use.rate) * step_hour
+    return Driven(use, pack.parallel * cell_current, charged, volts)
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    """Small and exact: millivolts and tenths survive as float32 through a dictionary."""
+    narrow = table.astype({name: np.float32 for name in table.columns if name != "unix_time_second"})
+    pq.write_table(pa.Table.from_pandas(narrow, preserve_index=False), path, compression="zstd", compression_level=19)
+
+
+def _truth_rows(packs: Sequence[tuple[Pack, Use]]) -> Iterator[dict[str, object]]:
+    for pack, use in packs:
+        remaining = pack.remaining_capacity_ah(float(use.elapsed_second[-1]) / 3600.0)
+        yield {
+            "battery_id": pack.battery_id,
+            "chemistry": pack.chemistry.value,
+            "rated_capacity_ah": pack.rated_capacity_ah,
+            "remaining_capacity_ah": round(remaining, 3),
+            "state_of_health_fraction": round(remaining / pack.rated_capacity_ah, 5),
+            "series_count": len(pack.cells),
+            "weak_group": pack.weak_group,
+        }
+
+
+def _manifest_rows(packs: Iterator[Pack]) -> Iterator[dict[str, object]]:
+    for pack in packs:
+        yield {
+            "battery_id": pack.battery_id,
+            "level": "pack",
+            "chemistry": pack.chemistry.value,
+            "rated_capacity_ah": pack.rated_capacity_ah,
+            "run_kind": "field_telemetry",
+            "run_format": "telemetry",
+            "run_path": f"{TELEMETRY_FOLDER}/{pack.battery_id}.parquet",
+            "nominal_voltage_volt": round(_NOMINAL_VOLT[pack.chemistry] * len(pack.cells), 1),
+            "series_count": len(pack.cells),
+        }
