@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import InvalidInput, Problem
 from features.feature_set import FeatureVector, Method
 from features.measurement import BatteryIdentity, Inspection
 from models.applicability import outside_known_range
@@ -167,7 +166,6 @@ class _LeftOut:
 def _left_out(plan: Plan, table: FeatureTable, held_out: HeldOut, policy: Policy, progress: Progress) -> _LeftOut:
     if not plan.splits.unseen_type_keys:
         return _LeftOut({}, {})
-    _require_presented(plan, held_out)
     progress("leaving out one type after the other")
     models = fit_models(plan, table, ())
     retested, misdeclared = {}, {}
@@ -182,18 +180,6 @@ def _left_out(plan: Plan, table: FeatureTable, held_out: HeldOut, policy: Policy
     }
     per_type = {key: {reading.value: figures for reading, figures in each.items()} for key, each in misdeclared.items()}
     return _LeftOut(retested, {**per_type, ALL_TYPES: readings})
-
-
-def _require_presented(plan: Plan, held_out: HeldOut) -> None:
-    there = sorted(set(held_out.table.type_keys.tolist()))
-    problems = [
-        Problem("splits.unseen_type_keys", f"must be among the types of the data: {', '.join(there)}", key)
-        for key in plan.splits.unseen_type_keys
-        if key not in there
-    ]
-    if problems:
-        message = "The plan leaves out a type the data do not hold. Nothing was trained."
-        raise InvalidInput(message, problems, code="UNSEEN_TYPE_NOT_IN_DATA")
 
 
 def _retested(bundle: Bundle, presented: FeatureTable, policy: Policy) -> Share:

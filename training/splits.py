@@ -5,6 +5,7 @@ another state of charge is the same cell; a row on the other side of a split wou
 look better than the truth. `require_no_leak` is called on every split that is made.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from features.errors import PackGradeError
+from features.errors import InvalidInput, PackGradeError, Problem
 
 RowNumbers = npt.NDArray[np.int64]
 Names = npt.NDArray[np.object_]
@@ -51,6 +52,22 @@ def require_no_leak(train_cells: Names, held_out_cells: Names) -> None:
             f"{len(both)} physical cell(s) are in training and held out at once: {', '.join(map(str, both[:5]))}. "
             "Nothing was trained. Split on physical_cell.",
         )
+
+
+def require_left_out_types(unseen: Sequence[str], held: Names) -> None:
+    """Refuse a plan that leaves out a battery type its data do not hold.
+
+    Raises
+    ------
+    InvalidInput
+        ``UNSEEN_TYPE_NOT_IN_DATA``, naming the type and those there are.
+    """
+    there = sorted(set(held.tolist()))
+    rule = f"must be among the types of the data: {', '.join(there)}"
+    problems = [Problem("splits.unseen_type_keys", rule, key) for key in unseen if key not in there]
+    if problems:
+        message = "The plan leaves out a type the data do not hold. Nothing was trained."
+        raise InvalidInput(message, problems, code="UNSEEN_TYPE_NOT_IN_DATA")
 
 
 def folds_by_physical_cell(physical_cells: Names, type_keys: Names, fold_count: int, seed: int) -> tuple[Fold, ...]:

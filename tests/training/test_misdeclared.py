@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidInput
-from models.policy_file import SHIPPED_POLICY
-from training.evaluate import evaluate
+from training.crossfit import held_out_predictions
 from training.fit import fit_models
 from training.misdeclared import MisdeclaredFigures, Reading, misdeclared_figures
 from training.recipes.by_method import recipe_of
@@ -67,11 +66,13 @@ def test_the_evaluation_presents_every_type_it_leaves_out(tiny_judged):
     assert tiny_judged.evaluation.plain()["misdeclared"]["all"]["tester set by the plate"]["visits_safe"]["total"] == 24
 
 
-def test_a_type_the_data_do_not_hold_cannot_be_left_out(tiny_judged):
+def test_a_type_the_data_do_not_hold_is_refused_before_the_first_fold(tiny_judged):
+    told = []
     splits = tiny_judged.plan.splits.model_copy(update={"unseen_type_keys": ("LFP99",)})
     plan = tiny_judged.plan.model_copy(update={"splits": splits})
     with pytest.raises(InvalidInput, match=r"UNSEEN_TYPE_NOT_IN_DATA(.|\n)*LFP20, NMC21 \(got LFP99\)"):
-        evaluate(plan, tiny_judged.table, tiny_judged.held_out, SHIPPED_POLICY, lambda _: None)
+        held_out_predictions(plan, tiny_judged.table, told.append)
+    assert told == []
 
 
 def test_figures_together_count_every_test(tiny_judged, without_nmc, presented):
