@@ -1,46 +1,34 @@
-"""Charging sessions in vehicle telemetry, and the capacity they show.
+"""Charging sessions in vehicle telemetry, and the capacity each of them shows.
 
 Everything here takes plain arrays and returns values; nothing reads a file, knows a battery or
 decides anything. Current is positive while charging. A session is an uninterrupted charge of a
-parked vehicle; current fed back while driving is none. Capacity is the slope of charge moved over
-the state of charge the vehicle reports, so it carries that report's error: see
-`SOC_SCALE_UNCERTAINTY_FRACTION`.
+parked vehicle; current fed back while driving is none. What the sessions show together is told in
+`session_capacity`.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from features.charge_count import BoolArray, ChargeCount, IntArray
 from features.measurement import FloatArray
-
-BoolArray = npt.NDArray[np.bool_]
+from features.robust import deviation, median, median_slope
 
 CHARGING_STATES = (1.0, 4.0)
-"""GB/T 32960.3: 1 charging parked, 4 charge complete. 2 is fed back while driving, 3 is not charging."""
+"""GB/T 32960.3: 1 charging parked, 4 charge complete."""
+NOT_CHARGING_STATES = (2.0, 3.0)
+"""2 is fed back while driving, 3 is not charging; every other code leaves it to the current."""
 LEAST_CHARGING_C_RATE = 0.01
 """1.2 A for 120 Ah: above a current sensor's offset, below the slowest charger."""
-LONGEST_SILENCE_SECOND = 180.0
-"""At C/2 this hides 2.5 % of charge, of which a steady charger leaves no doubt; longer ends a session."""
 SHORTEST_SESSION_SECOND = 300.0
 """No braking lasts five minutes."""
 LARGEST_PARKED_DISTANCE_KILOMETER = 0.2
 
-SMALLEST_SOC_WINDOW_PERCENT = 15.0
-"""Below it one step of 1 % is more than 6 % of the window."""
+SMALLEST_SOC_WINDOW_PERCENT = 20.0
+"""Below it one step of 1 % is more than 5 % of the window."""
 FEWEST_SOC_STEPS = 8
-_MOST_SOC_STEPS = 200
-
-SESSION_SCATTER_FRACTION = 0.02
-"""Scatter between sessions of one car; observed 1 to 1.5 % on 22 sessions. Holds while few sessions are seen."""
-SOC_SCALE_UNCERTAINTY_FRACTION = 0.05
-"""Systematic share: the error usually allowed for a vehicle's state of charge, 5 %, taken whole as a standard
-uncertainty. Within a session the report follows the vehicle's own capacity value; no number of sessions
-averages its error out."""
-
-COUNTER_SCATTER_FRACTION = 0.003
-"""Sessions that agree closer than this repeat a stored capacity: no measured state of charge is that good."""
+_MOST_SOC_STEPS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +37,8 @@ class ChargingSession:
 
     Attributes
     ----------
+    first_row, last_row : int
+        Of the counted record (`ChargeCount`), both included.
     begins_at_second, ends_at_second : float
         Unix time. [s]
     charge_moved_ah : float
@@ -61,6 +51,8 @@ class ChargingSession:
         Standard uncertainty of the slope from quantisation and sampling. [Ah]
     """
 
+    first_row: int
+    last_row: int
     begins_at_second: float
     ends_at_second: float
     charge_moved_ah: float
@@ -75,41 +67,18 @@ class ChargingSession:
         return self.ends_at_second - self.begins_at_second
 
     @property
+    def mean_current_ampere(self) -> float:
+        """Charge over time, pauses included, in ampere."""
+        return 3600.0 * self.charge_moved_ah / self.duration_second
+
+    @property
     def soc_window_percent(self) -> float:
         """Gain of reported state of charge in percent."""
         return self.soc_end_percent - self.soc_begin_percent
 
 
-@dataclass(frozen=True, slots=True)
-class WindowCapacity:
-    """Capacity from all sessions with a large enough window.
-
-    Attributes
-    ----------
-    capacity_ah : float
-        Median over the sessions. [Ah]
-    standard_uncertainty_ah : float
-        Scatter, quantisation and the systematic share together. [Ah]
-    scatter_fraction : float
-        Robust standard deviation of one session over the median; NaN for one session.
-    session_count : int
-        Sessions used.
-    """
-
-    capacity_ah: float
-    standard_uncertainty_ah: float
-    scatter_fraction: float
-    session_count: int
-
-    @property
-    def repeats_a_stored_value(self) -> bool:
-        """Whether the sessions agree too well to be more than the vehicle's own capacity value."""
-        return self.session_count > 2 and self.scatter_fraction < COUNTER_SCATTER_FRACTION
-
-
 def charging_sessions(
-    unix_time_second: FloatArray,
-    pack_current_ampere: FloatArray,
+    counted: ChargeCount,
     reported_soc_percent: FloatArray,
     rated_capacity_ah: float,
     *,
@@ -120,16 +89,15 @@ def charging_sessions(
 
     Parameters
     ----------
-    unix_time_second : ndarray, shape (n,)
-        Strictly increasing. [s]
-    pack_current_ampere : ndarray, shape (n,)
-        Positive while charging; NaN where not reported. [A]
+    counted : ChargeCount
+        The record, n rows, with its charge.
     reported_soc_percent : ndarray, shape (n,)
         State of charge as reported, in steps; NaN where not reported. [%]
     rated_capacity_ah : float
         Plate capacity; sets the smallest current that counts. [Ah]
     charge_state : ndarray, shape (n,), optional
-        Codes of GB/T 32960.3; a missing code leaves it to the current.
+        Codes of GB/T 32960.3; a missing or unknown code leaves it to the current, as does a column that
+        never says charging.
     odometer_kilometer : ndarray, shape (n,), optional
         A session during which the vehicle moves is none. [km]
 
@@ -142,54 +110,79 @@ def charging_sessions(
     ------
     ValueError
         If the arrays differ in length or the rated capacity is not positive.
+
+    Notes
+    -----
+    A session goes on over lost rows and pauses while no current is drawn and no silence is longer than
+    `ChargeCount.longest_silence_second`.
     """
     optional = [each for each in (charge_state, odometer_kilometer) if each is not None]
-    lengths = {each.size for each in (unix_time_second, pack_current_ampere, reported_soc_percent, *optional)}
+    lengths = {each.size for each in (counted.current_ampere, reported_soc_percent, *optional)}
     if len(lengths) != 1 or not rated_capacity_ah > 0.0:
         raise ValueError(
             f"Sessions need arrays of one length and a rated capacity, got {lengths}, {rated_capacity_ah}."
         )
-    charging = pack_current_ampere >= LEAST_CHARGING_C_RATE * rated_capacity_ah
-    charging &= np.isfinite(reported_soc_percent)
-    if charge_state is not None:
-        charging &= np.isnan(charge_state) | np.isin(charge_state, CHARGING_STATES)
-    found = []
-    for begin, end in _runs(charging, unix_time_second):
-        rows = slice(begin, end)
-        if odometer_kilometer is None or _parked(odometer_kilometer[rows]):
-            found.append(_session(unix_time_second[rows], pack_current_ampere[rows], reported_soc_percent[rows]))
-    return tuple(found)
-
-
-def _runs(charging: BoolArray, unix_time_second: FloatArray) -> list[tuple[int, int]]:
-    """First row and row after the last of every run without silence, long enough to be a charge."""
+    charging = counted.current_ampere >= LEAST_CHARGING_C_RATE * rated_capacity_ah
     rows = np.flatnonzero(charging)
+    if charge_state is not None:
+        rows = rows[_may_charge(charge_state, charge_state[rows])]
+    rows = rows[np.isfinite(reported_soc_percent[rows])]
+    drawn = counted.current_ampere <= -LEAST_CHARGING_C_RATE * rated_capacity_ah
+    return tuple(
+        _session(counted, reported_soc_percent, first, last)
+        for first, last in _runs(counted, rows, drawn)
+        if odometer_kilometer is None or _parked(odometer_kilometer[first : last + 1])
+    )
+
+
+def _may_charge(charge_state: FloatArray, of_rows: FloatArray) -> BoolArray:
+    may: BoolArray = (of_rows != NOT_CHARGING_STATES[0]) & (of_rows != NOT_CHARGING_STATES[1])
+    if may.any() or np.isin(charge_state, CHARGING_STATES).any():
+        return may
+    return np.ones(of_rows.size, dtype=np.bool_)
+
+
+def _runs(counted: ChargeCount, rows: IntArray, drawn: BoolArray) -> list[tuple[int, int]]:
+    """First and last row of every run without silence or discharge, long enough to be a charge."""
     if rows.size < 2:
         return []
-    cuts = np.flatnonzero((np.diff(rows) > 1) | (np.diff(unix_time_second[rows]) > LONGEST_SILENCE_SECOND)) + 1
-    begins, ends = np.r_[0, cuts], np.r_[cuts, rows.size]
-    first, last = rows[begins], rows[ends - 1]
-    lasting = unix_time_second[last] - unix_time_second[first] >= SHORTEST_SESSION_SECOND
-    return [(int(a), int(b) + 1) for a, b in zip(first[lasting], last[lasting], strict=True)]
+    moment = counted.unix_time_second[rows]
+    cut = np.diff(moment) > counted.longest_silence_second
+    apart = np.flatnonzero(np.diff(rows) > 1)
+    if apart.size:
+        between = np.searchsorted(np.flatnonzero(drawn), rows)
+        cut[apart] |= between[apart + 1] > between[apart]
+    cuts = np.flatnonzero(cut) + 1
+    first, last = rows[np.r_[0, cuts]], rows[np.r_[cuts, rows.size] - 1]
+    lasting = counted.unix_time_second[last] - counted.unix_time_second[first] >= SHORTEST_SESSION_SECOND
+    return [(int(a), int(b)) for a, b in zip(first[lasting], last[lasting], strict=True)]
 
 
 def _parked(odometer_kilometer: FloatArray) -> bool:
-    known = odometer_kilometer[np.isfinite(odometer_kilometer)]
-    return known.size == 0 or float(np.ptp(known)) <= LARGEST_PARKED_DISTANCE_KILOMETER
+    """Whether both halves stand at one distance; zeros and single odd values say nothing."""
+    if odometer_kilometer[0] == odometer_kilometer[-1] > 0.0:
+        return True
+    known = odometer_kilometer[odometer_kilometer > 0.0]
+    if known.size < 2:
+        return True
+    half = known.size // 2
+    return abs(median(known[half:]) - median(known[:half])) <= LARGEST_PARKED_DISTANCE_KILOMETER
 
 
-def _session(unix_time_second: FloatArray, current_ampere: FloatArray, soc_percent: FloatArray) -> ChargingSession:
-    parts = 0.5 * (current_ampere[1:] + current_ampere[:-1]) * np.diff(unix_time_second) / 3600.0
-    charge_ah = np.r_[0.0, np.cumsum(parts)]
+def _session(counted: ChargeCount, soc_percent: FloatArray, first: int, last: int) -> ChargingSession:
+    charge_ah, soc = counted.charge_ah[first : last + 1], soc_percent[first : last + 1]
     capacity, uncertainty = math.nan, math.nan
-    if soc_percent[-1] - soc_percent[0] >= SMALLEST_SOC_WINDOW_PERCENT:
-        capacity, uncertainty = capacity_from_steps(charge_ah, soc_percent)
+    if soc[-1] - soc[0] >= SMALLEST_SOC_WINDOW_PERCENT:
+        known = np.isfinite(soc)
+        capacity, uncertainty = capacity_from_steps(charge_ah[known], soc[known])
     return ChargingSession(
-        float(unix_time_second[0]),
-        float(unix_time_second[-1]),
-        float(charge_ah[-1]),
-        float(soc_percent[0]),
-        float(soc_percent[-1]),
+        first,
+        last,
+        float(counted.unix_time_second[first]),
+        float(counted.unix_time_second[last]),
+        float(charge_ah[-1] - charge_ah[0]),
+        float(soc[0]),
+        float(soc[-1]),
         capacity,
         uncertainty,
     )
@@ -232,41 +225,9 @@ def capacity_from_steps(charge_ah: FloatArray, soc_percent: FloatArray) -> tuple
     edges = edges[np.linspace(0, edges.size - 1, min(edges.size, _MOST_SOC_STEPS)).astype(np.int64)]
     moved = 0.5 * (charge_ah[edges] + charge_ah[edges + 1])
     level = 0.5 * (soc_percent[edges] + soc_percent[edges + 1])
-    first, second = np.triu_indices(edges.size, k=1)
-    rising = level[second] > level[first]
-    slope = float(np.median((moved[second] - moved[first])[rising] / (level[second] - level[first])[rising]))
-    residual = moved - slope * level
-    scatter = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
-    sampling = float(np.median(charge_ah[edges + 1] - charge_ah[edges])) / math.sqrt(12.0)
-    spread = math.sqrt(float(np.sum((level - level.mean()) ** 2)))
+    slope = median_slope(level, moved)
+    scatter = deviation(moved - slope * level)
+    sampling = median(charge_ah[edges + 1] - charge_ah[edges]) / math.sqrt(12.0)
+    around = level - level.mean()
+    spread = math.sqrt(float(around @ around))
     return 100.0 * slope, 100.0 * max(scatter, sampling) / spread
-
-
-def window_capacity(sessions: tuple[ChargingSession, ...]) -> WindowCapacity | None:
-    """Compute the capacity all sessions together show; None when no session has a large enough window.
-
-    Parameters
-    ----------
-    sessions : tuple of ChargingSession
-        Sessions of one vehicle.
-
-    Notes
-    -----
-    Median over sessions. Statistical part: π/2 efficiency of a median, MAD scatter, not below
-    `SESSION_SCATTER_FRACTION` until ten sessions speak for themselves, and not below the sessions'
-    own quantisation. `SOC_SCALE_UNCERTAINTY_FRACTION` of the capacity is added in quadrature.
-    """
-    usable = [each for each in sessions if math.isfinite(each.capacity_ah) and each.capacity_ah > 0.0]
-    if not usable:
-        return None
-    capacities = np.array([each.capacity_ah for each in usable])
-    capacity = float(np.median(capacities))
-    count = capacities.size
-    scatter = 1.4826 * float(np.median(np.abs(capacities - capacity))) if count > 1 else math.nan
-    expected = SESSION_SCATTER_FRACTION * capacity if count < 10 else 0.0
-    quantisation = float(np.sqrt(np.mean([each.capacity_uncertainty_ah**2 for each in usable])))
-    one_session = max(quantisation, expected, 0.0 if count == 1 else scatter)
-    efficiency = math.sqrt(math.pi / 2.0) if count > 2 else 1.0
-    statistical = efficiency * one_session / math.sqrt(count)
-    uncertainty = math.hypot(statistical, SOC_SCALE_UNCERTAINTY_FRACTION * capacity)
-    return WindowCapacity(capacity, uncertainty, scatter / capacity, count)

@@ -6,16 +6,15 @@ that are none: rest rows count only after a rest row, and every figure is a medi
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from features.findings import Evidence, Finding, Message, Severity
+from features.charge_count import BoolArray, IntArray
 from features.measurement import FloatArray
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from features.robust import median, medians
 
 REST_C_RATE = 0.02
 LOAD_C_RATE = 0.1
@@ -37,10 +36,18 @@ DEFECTIVE_CELL_VOLT = 0.300
 WIDE_SPREAD_VOLT = 0.100
 WIDE_TEMPERATURE_SPREAD_KELVIN = 10.0
 
-_MOST_ROWS = 20_000
+CELL_SENTINELS_VOLT = (0.0, 5.0)
+"""What vehicles write for a cell that was not read; a cell is never that exactly."""
+LEAST_MOVED_VOLT = 0.050
+"""A sensor that never moves while the median cell moves by this is stuck."""
+ENTROPY_BIN_VOLT = 0.005
+
+_MOST_ROWS = 2_500
+"""Of 2,500 rows a median is as sure as of all: rows of one day are no independent samples."""
+_MOST_LOAD_ROWS = 1_000
 _BIN_COUNT = 12
 """Coarse parts average over the state of charge, on which a deviation depends too."""
-_FEWEST_BINS = 5
+_FEWEST_BINS = 4
 _FEWEST_ROWS = 20
 
 
@@ -62,6 +69,8 @@ class CellConsistency:
         Number of the lowest cell, from 1; 0 without cell list.
     rest_row_count : int
         Rest rows the figures rest on.
+    stuck_cells : tuple of int
+        Numbers of cells whose sensor never moves; they are left out.
     """
 
     rest_spread_volt: float
@@ -71,6 +80,27 @@ class CellConsistency:
     change_volt: FloatArray
     weakest_cell: int
     rest_row_count: int
+    stuck_cells: tuple[int, ...] = ()
+
+    @property
+    def deviation_entropy_bit(self) -> float:
+        """Shannon entropy of the cells over steps of `ENTROPY_BIN_VOLT` of their deviation at rest, in bit.
+
+        Nought while all cells lie within one step, higher the more unlike they are. It sees a pack whose
+        cells scatter where the difference of highest and lowest cell sees one outlier only.
+        """
+        known = self.below_median_volt[np.isfinite(self.below_median_volt)]
+        if not known.size:
+            return math.nan
+        _, counts = np.unique(np.rint(known / ENTROPY_BIN_VOLT), return_counts=True)
+        share = counts / known.size
+        return abs(float(share @ np.log2(share)))
+
+    @property
+    def deviation_volt(self) -> float:
+        """Standard deviation of the cells at rest, in volt."""
+        known = self.below_median_volt[np.isfinite(self.below_median_volt)]
+        return float(known.std()) if known.size else math.nan
 
     @property
     def weakest_below_median_volt(self) -> float:
@@ -110,7 +140,7 @@ def settled_rows(unix_time_second: FloatArray, current_ampere: FloatArray, rated
 def cell_consistency(
     unix_time_second: FloatArray,
     current_ampere: FloatArray,
-    cell_voltage_volt: FloatArray,
+    cell_voltage_volt: Sequence[FloatArray],
     rated_capacity_ah: float,
 ) -> CellConsistency:
     """Compare the cells of a pack.
@@ -119,8 +149,8 @@ def cell_consistency(
     ----------
     unix_time_second, current_ampere : ndarray, shape (n,)
         Strictly increasing time [s] and pack current, positive while charging [A].
-    cell_voltage_volt : ndarray, shape (n, cells)
-        Cell voltages, NaN where invalid. Two columns, highest and lowest cell, give the spreads alone. [V]
+    cell_voltage_volt : sequence of ndarray, shape (n,)
+        Voltages cell by cell, NaN where invalid. Two, highest and lowest cell, give the spreads alone. [V]
     rated_capacity_ah : float
         Plate capacity. [Ah]
 
@@ -129,71 +159,80 @@ def cell_consistency(
     Deviations are taken from the median cell of the same row. The drift is the median of all
     pairwise slopes (Theil 1950, Sen 1968) between medians of 12 equal parts of the record.
     """
-    rest = _evenly(np.flatnonzero(settled_rows(unix_time_second, current_ampere, rated_capacity_ah)))
-    load = _evenly(np.flatnonzero(np.abs(current_ampere) >= LOAD_C_RATE * rated_capacity_ah))
     latest = float(unix_time_second[-1]) - RECENT_SECOND
-    rest_spread = _spread(cell_voltage_volt[rest[unix_time_second[rest] >= latest]])
-    load_spread = _spread(cell_voltage_volt[load[unix_time_second[load] >= latest]])
-    below, drift, change = _deviations(unix_time_second[rest], cell_voltage_volt[rest], latest)
+    rest = _evenly(np.flatnonzero(settled_rows(unix_time_second, current_ampere, rated_capacity_ah)), _MOST_ROWS)
+    load = np.flatnonzero(np.abs(current_ampere) >= LOAD_C_RATE * rated_capacity_ah)
+    load = _evenly(load[unix_time_second[load] >= latest], _MOST_LOAD_ROWS)
+    rested, loaded = _of_rows(cell_voltage_volt, rest), _of_rows(cell_voltage_volt, load)
+    stuck = _stuck_sensors(rested)
+    rested[stuck], loaded[stuck] = np.nan, np.nan
+    rest_spread = _spread(rested[:, unix_time_second[rest] >= latest])
+    below, drift, change = _deviations(unix_time_second[rest], rested, latest)
     weakest = int(np.nanargmax(below)) + 1 if np.isfinite(below).any() else 0
-    return CellConsistency(rest_spread, load_spread, below, drift, change, weakest, int(rest.size))
+    numbers = tuple(int(cell) + 1 for cell in stuck)
+    return CellConsistency(rest_spread, _spread(loaded), below, drift, change, weakest, int(rest.size), numbers)
 
 
-def _evenly(rows: IntArray) -> IntArray:
-    """At most `_MOST_ROWS` of the rows, evenly picked: a median needs no more."""
-    return rows[:: max(1, -(-rows.size // _MOST_ROWS))]
+def _of_rows(cell_voltage_volt: Sequence[FloatArray], rows: IntArray) -> FloatArray:
+    """Cells in the given rows, shape (cells, rows), without sentinels."""
+    chosen = np.empty((len(cell_voltage_volt), rows.size))
+    for cell, volt in zip(chosen, cell_voltage_volt, strict=True):
+        cell[:] = volt[rows]
+    for sentinel in CELL_SENTINELS_VOLT:
+        chosen[chosen == sentinel] = np.nan
+    return chosen
+
+
+def _stuck_sensors(voltage_volt: FloatArray) -> IntArray:
+    """Cells that show one value while the median cell moves."""
+    if len(voltage_volt) < 3 or voltage_volt.shape[1] < _FEWEST_ROWS:
+        return np.empty(0, dtype=np.int64)
+    moved = np.fmax.reduce(voltage_volt, axis=1) - np.fmin.reduce(voltage_volt, axis=1)
+    usual = float(medians(moved[None, :])[0])
+    return np.flatnonzero(moved == 0.0) if usual >= LEAST_MOVED_VOLT else np.empty(0, dtype=np.int64)
+
+
+def _evenly(rows: IntArray, at_most: int) -> IntArray:
+    """Rows evenly picked: a median needs no more."""
+    return rows[:: max(1, -(-rows.size // at_most))]
 
 
 def _spread(voltage_volt: FloatArray) -> float:
-    spread = np.fmax.reduce(voltage_volt, axis=1, initial=np.nan)
-    spread -= np.fmin.reduce(voltage_volt, axis=1, initial=np.nan)
+    """Median over the rows of highest minus lowest of several, shape (several, rows)."""
+    spread = np.fmax.reduce(voltage_volt, axis=0, initial=np.nan)
+    spread -= np.fmin.reduce(voltage_volt, axis=0, initial=np.nan)
     spread = spread[np.isfinite(spread)]
-    return float(np.median(spread)) if spread.size >= _FEWEST_ROWS and voltage_volt.shape[1] > 1 else math.nan
+    return median(spread) if spread.size >= _FEWEST_ROWS and len(voltage_volt) > 1 else math.nan
 
 
 def _deviations(
     moment: FloatArray, voltage_volt: FloatArray, latest: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    cells = voltage_volt.shape[1]
-    unknown = np.full(cells, np.nan)
-    usable = np.isfinite(voltage_volt).sum(axis=1) >= max(3.0, 0.9 * np.isfinite(voltage_volt).any(axis=0).sum())
+    unknown = np.full(len(voltage_volt), np.nan)
+    known = np.isfinite(voltage_volt)
+    usable = known.sum(axis=0) >= max(3.0, 0.9 * known.any(axis=1).sum())
     if np.count_nonzero(usable) < _FEWEST_ROWS:
         return unknown, unknown, unknown
-    moment, voltage_volt = moment[usable], voltage_volt[usable]
-    deviation = voltage_volt - _median(voltage_volt.T)[:, None]
-    recent = moment >= latest
-    if np.count_nonzero(recent) < _FEWEST_ROWS:
-        recent = np.arange(moment.size) >= moment.size - _FEWEST_ROWS
+    moment, voltage_volt = moment[usable], voltage_volt[:, usable]
+    deviation = voltage_volt - medians(np.ascontiguousarray(voltage_volt.T))
+    first_recent = min(int(np.searchsorted(moment, latest)), moment.size - _FEWEST_ROWS)
     quarter = moment.size // 4
-    change = _median(deviation[-quarter:]) - _median(deviation[:quarter])
-    return -_median(deviation[recent]), _drift(moment, deviation), change
-
-
-def _median(values: FloatArray) -> FloatArray:
-    """Median down the columns without NaN; NaN where a column has nothing else."""
-    medians: FloatArray = np.full(values.shape[1], np.nan)
-    whole = np.isfinite(values).all(axis=0)
-    medians[whole] = np.median(values[:, whole], axis=0)
-    partly = np.isfinite(values).any(axis=0) & ~whole
-    medians[partly] = np.nanmedian(values[:, partly], axis=0)
-    return medians
+    change = medians(deviation[:, -quarter:]) - medians(deviation[:, :quarter])
+    return -medians(deviation[:, first_recent:]), _drift(moment, deviation), change
 
 
 def _drift(moment: FloatArray, deviation: FloatArray) -> FloatArray:
-    unknown = np.full(deviation.shape[1], np.nan)
     length = float(moment[-1] - moment[0])
-    if length < SHORTEST_DRIFT_RECORD_SECOND:
-        return unknown
-    part = np.minimum((moment - moment[0]) / length * _BIN_COUNT, _BIN_COUNT - 1).astype(np.int64)
-    parts, begins, counts = np.unique(part, return_index=True, return_counts=True)
-    chosen = [slice(begin, begin + count) for begin, count in zip(begins, counts, strict=True)]
-    if parts.size < _FEWEST_BINS:
-        return unknown
+    part = np.minimum((moment - moment[0]) / max(length, 1.0) * _BIN_COUNT, _BIN_COUNT - 1).astype(np.int64)
+    parts, begins = np.unique(part, return_index=True)
+    if length < SHORTEST_DRIFT_RECORD_SECOND or parts.size < _FEWEST_BINS:
+        return np.full(len(deviation), np.nan)
+    chosen = [slice(begin, end) for begin, end in pairwise((*begins, moment.size))]
     middles = np.array([float(np.mean(moment[rows])) for rows in chosen])
-    medians = np.array([_median(deviation[rows]) for rows in chosen])
+    levels = np.array([medians(deviation[:, rows]) for rows in chosen])
     first, second = np.triu_indices(parts.size, k=1)
-    slopes = (medians[second] - medians[first]) / (middles[second] - middles[first])[:, None]
-    return _median(slopes) * MONTH_SECOND
+    slopes = (levels[second] - levels[first]) / (middles[second] - middles[first])[:, None]
+    return medians(slopes.T) * MONTH_SECOND
 
 
 def temperature_spread_kelvin(probe_temperature_celsius: FloatArray) -> float:
@@ -201,65 +240,7 @@ def temperature_spread_kelvin(probe_temperature_celsius: FloatArray) -> float:
 
     Parameters
     ----------
-    probe_temperature_celsius : ndarray, shape (n, probes)
-        Probe temperatures, NaN where invalid. [°C]
+    probe_temperature_celsius : ndarray, shape (probes, n)
+        Probe temperatures in evenly picked rows, NaN where invalid. [°C]
     """
-    return _spread(probe_temperature_celsius[_evenly(np.arange(len(probe_temperature_celsius)))])
-
-
-def consistency_findings(cells: CellConsistency, temperature_spread: float) -> tuple[Finding, ...]:
-    """Say what is unusual about the cells, the worst first.
-
-    Parameters
-    ----------
-    cells : CellConsistency
-        Comparison of the cells.
-    temperature_spread : float
-        Usual difference between hottest and coldest probe; NaN where unknown. [K]
-    """
-    found = [*_weak_cell_findings(cells)]
-    if cells.rest_spread_volt > WIDE_SPREAD_VOLT:
-        spread = 1e3 * cells.rest_spread_volt
-        message = Message(
-            f"At rest the cells differ by {spread:.0f} mV (allowed: {1e3 * WIDE_SPREAD_VOLT:.0f} mV).",
-            f"静置时单体电压极差为{spread:.0f}毫伏（允许{1e3 * WIDE_SPREAD_VOLT:.0f}毫伏）。",
-        )
-        evidence: Evidence = {"rest_spread_volt": cells.rest_spread_volt, "allowed_volt": WIDE_SPREAD_VOLT}
-        found.append(Finding("consistency.cell_spread", Severity.CAUTION, message, evidence))
-    if temperature_spread > WIDE_TEMPERATURE_SPREAD_KELVIN:
-        allowed = WIDE_TEMPERATURE_SPREAD_KELVIN
-        message = Message(
-            f"The temperature probes usually differ by {temperature_spread:.0f} K (allowed: {allowed:.0f} K).",
-            f"温度探头之间通常相差{temperature_spread:.0f}K（允许{allowed:.0f}K）。",
-        )
-        evidence = {"temperature_spread_kelvin": temperature_spread, "allowed_kelvin": allowed}
-        found.append(Finding("consistency.temperature_spread", Severity.CAUTION, message, evidence))
-    return tuple(found)
-
-
-def _weak_cell_findings(cells: CellConsistency) -> list[Finding]:
-    if not cells.weak_cells:
-        return []
-    weakest, *others = cells.weak_cells
-    below = float(cells.below_median_volt[weakest - 1])
-    drift = float(cells.drift_volt_per_month[weakest - 1])
-    moving_en = f", moving by {1e3 * drift:+.1f} mV per month" if math.isfinite(drift) else ""
-    moving_zh = f"，每月变化{1e3 * drift:+.1f}毫伏" if math.isfinite(drift) else ""
-    message = Message(
-        f"Cell {weakest} lies {1e3 * below:.0f} mV below the median cell at rest{moving_en} "
-        f"(weak from {1e3 * WEAK_CELL_VOLT:.0f} mV, disqualifying from {1e3 * DEFECTIVE_CELL_VOLT:.0f} mV).",
-        f"{weakest}号单体静置电压比中位值低{1e3 * below:.0f}毫伏{moving_zh}"
-        f"（{1e3 * WEAK_CELL_VOLT:.0f}毫伏起为弱单体，{1e3 * DEFECTIVE_CELL_VOLT:.0f}毫伏起判为不合格）。",
-    )
-    evidence: dict[str, float | int | str] = {
-        "cell": weakest,
-        "below_median_volt": below,
-        "change_over_record_volt": float(cells.change_volt[weakest - 1]),
-        "weak_from_volt": WEAK_CELL_VOLT,
-        "disqualifying_from_volt": DEFECTIVE_CELL_VOLT,
-        "rest_row_count": cells.rest_row_count,
-    }
-    evidence |= {"drift_volt_per_month": drift} if math.isfinite(drift) else {}
-    evidence |= {"other_weak_cells": ", ".join(map(str, others[:10]))} if others else {}
-    severity = Severity.DISQUALIFYING if below >= DEFECTIVE_CELL_VOLT else Severity.CAUTION
-    return [Finding("consistency.weak_cell", severity, message, evidence)]
+    return _spread(probe_temperature_celsius)

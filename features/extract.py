@@ -262,7 +262,7 @@ def _impedance(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
 
 
 def _field_telemetry(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
-    return field_telemetry_features(run.table, identity)
+    return field_telemetry_features(run.table, identity, run.available_at)
 
 
 _FEATURES: Mapping[Method, Callable[[MeasurementRun, BatteryIdentity], Measured]] = {

@@ -17,12 +17,12 @@ from functools import cached_property
 import numpy as np
 
 from features.capacity_test import CAPACITY_TEST_DEFINITIONS
-from features.field_telemetry import FIELD_TELEMETRY_DEFINITIONS
 from features.findings import Finding
 from features.impedance import IMPEDANCE_DEFINITIONS
 from features.measurement import FloatArray
 from features.partial_charge import PARTIAL_CHARGE_DEFINITIONS
 from features.pulse import PULSE_DEFINITIONS
+from features.telemetry_definitions import FIELD_TELEMETRY_DEFINITIONS
 from features.two_trains import TWO_TRAIN_DEFINITIONS
 from features.vocabulary import FeatureDefinition, Provenance
 
@@ -77,7 +77,7 @@ FEATURE_SETS: Mapping[Method, FeatureSet] = {
         FeatureSet(Method.PULSE_TEST, 1, PULSE_DEFINITIONS),
         FeatureSet(Method.PARTIAL_CHARGE, 1, PARTIAL_CHARGE_DEFINITIONS),
         FeatureSet(Method.IMPEDANCE, 1, IMPEDANCE_DEFINITIONS),
-        FeatureSet(Method.FIELD_TELEMETRY, 1, FIELD_TELEMETRY_DEFINITIONS),
+        FeatureSet(Method.FIELD_TELEMETRY, 2, FIELD_TELEMETRY_DEFINITIONS),
     )
 }
 """The feature sets this release computes. A method without one gives no features yet."""

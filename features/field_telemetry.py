@@ -1,64 +1,47 @@
-"""The features of vehicle telemetry: capacity by charge window, cells, insulation, alarms, usage.
+"""The features of vehicle telemetry: capacity, charge curves, resistance, cells, insulation, alarms, usage.
 
-Composes `charging` and `consistency` over a canonical ``telemetry`` table; no equation of its own
-beyond percentiles. What the record cannot tell is NaN, and for capacity a finding says which
-window would tell. Every number here is reported by the vehicle, not measured on a bench.
+Composes the functions on arrays over a canonical ``telemetry`` table; no equation of its own. What the
+record cannot tell is NaN, and for capacity a finding says which window would tell. Every number here is
+reported by the vehicle, not measured on a bench. One definition, for a request and for a fleet.
 """
 
 import math
-from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import numpy as np
 
-from features.charging import (
-    COUNTER_SCATTER_FRACTION,
-    LONGEST_SILENCE_SECOND,
-    SMALLEST_SOC_WINDOW_PERCENT,
-    ChargingSession,
-    WindowCapacity,
-    charging_sessions,
-    window_capacity,
-)
-from features.consistency import CellConsistency, cell_consistency, consistency_findings, temperature_spread_kelvin
-from features.findings import Finding, Message, Severity
+from features.charge_count import LONGEST_SILENCE_SECOND, ChargeCount, charge_count
+from features.charging import ChargingSession, charging_sessions
+from features.consistency import RECENT_SECOND, CellConsistency, cell_consistency, temperature_spread_kelvin
+from features.consistency_findings import consistency_findings
+from features.findings import Finding
+from features.insulation import LOW_PERCENTILE, InsulationRecord, insulation_record
 from features.measurement import BatteryIdentity, CanonicalTable, FloatArray
-from features.vocabulary import FeatureDefinition
-
-FIELD_TELEMETRY_DEFINITIONS: tuple[FeatureDefinition, ...] = (
-    FeatureDefinition("window_capacity_ah", "Ah", "median over charging sessions of charge moved per reported SoC"),
-    FeatureDefinition("window_capacity_uncertainty_ah", "Ah", "standard uncertainty of window_capacity_ah"),
-    FeatureDefinition("session_scatter_fraction", "", "robust standard deviation of one session over the median"),
-    FeatureDefinition("charging_session_count", "", "sessions with a large enough SoC window"),
-    FeatureDefinition("largest_soc_window_fraction", "", "largest gain of reported SoC in one charging session"),
-    FeatureDefinition("rest_cell_spread_volt", "V", "highest minus lowest cell at rest, median of the last 30 days"),
-    FeatureDefinition("load_cell_spread_volt", "V", "highest minus lowest cell under load, median of the last 30 days"),
-    FeatureDefinition(
-        "weakest_cell_below_median_volt", "V", "weakest cell below the median cell at rest, last 30 days"
-    ),
-    FeatureDefinition(
-        "weakest_cell_drift_volt_per_month", "V/month", "drift of the weakest cell against the median cell"
-    ),
-    FeatureDefinition("probe_temperature_low_celsius", "°C", "first percentile of the coldest probe"),
-    FeatureDefinition("probe_temperature_high_celsius", "°C", "99th percentile of the hottest probe"),
-    FeatureDefinition("probe_temperature_spread_kelvin", "K", "median of hottest minus coldest probe"),
-    FeatureDefinition("insulation_ohm_per_volt", "Ω/V", "first percentile of insulation resistance over pack voltage"),
-    FeatureDefinition("highest_alarm_level", "", "highest alarm level reported, 0 to 4"),
-    FeatureDefinition("record_length_day", "d", "time from first to last row"),
-    FeatureDefinition("odometer_span_kilometer", "km", "distance covered during the record"),
+from features.resistance_steps import step_resistance
+from features.rest_capacity import RestCapacity, rest_capacity
+from features.session_capacity import WindowCapacity, window_capacity
+from features.session_curves import SessionCurves, session_curves
+from features.telemetry_capacity_findings import capacity_findings, largest_window_percent
+from features.telemetry_definitions import FIELD_TELEMETRY_DEFINITIONS
+from features.telemetry_findings import alarm_findings, insulation_findings, soc_findings
+from features.telemetry_record import TelemetryRecord
+from features.usage import (
+    DEPTH_EDGES_PERCENT,
+    calendar_age_year,
+    cycle_depths,
+    fast_charge_fraction,
+    temperature_exposure,
 )
-"""Ordered features of the method ``field_telemetry``."""
 
-LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.0
-"""One odd sample decides nothing; one in a hundred does."""
-LEAST_INSULATION_VOLT = 60.0
-"""Below the limit of high voltage a quotient in Ω/V says nothing (ISO 6469-3, voltage class B begins at 60 V DC)."""
-PLAUSIBLE_STATE_OF_HEALTH = (0.4, 1.15)
-_SERIOUS_ALARM_LEVEL = 3.0
+HIGH_PERCENTILE = 100.0 - LOW_PERCENTILE
+_NOBODY_KNOWS_THE_END = datetime(2100, 1, 1, tzinfo=UTC)
+
+Values = dict[str, float]
 
 
 def field_telemetry_features(
-    table: CanonicalTable, identity: BatteryIdentity
-) -> tuple[dict[str, float], tuple[Finding, ...]]:
+    table: CanonicalTable, identity: BatteryIdentity, known_until: datetime = _NOBODY_KNOWS_THE_END
+) -> tuple[Values, tuple[Finding, ...]]:
     """Compute the features of a vehicle's record.
 
     Parameters
@@ -67,6 +50,8 @@ def field_telemetry_features(
         Canonical ``telemetry``.
     identity : BatteryIdentity
         Gives the rated capacity, which sets what counts as rest, load and charging.
+    known_until : datetime, optional
+        When the record was handed in; rows that claim to be later come from a wrong clock and are left out.
 
     Returns
     -------
@@ -75,79 +60,188 @@ def field_telemetry_features(
     tuple of Finding
         What was noticed, worst first within consistency.
     """
-    moment, current = table.floats("unix_time_second"), table.floats("pack_current_ampere")
-    sessions = charging_sessions(
-        moment,
-        current,
-        table.floats("reported_soc_percent"),
-        identity.rated_capacity_ah,
-        charge_state=_optional(table, "charge_state"),
-        odometer_kilometer=_optional(table, "odometer_kilometer"),
-    )
-    capacity = window_capacity(sessions)
-    cells = cell_consistency(moment, current, _cell_voltages(table), identity.rated_capacity_ah)
-    probes = _probe_temperatures(table)
-    temperature_spread = temperature_spread_kelvin(probes)
+    record = TelemetryRecord.until(table, known_until)
+    moment, current = record.column("unix_time_second"), record.column("pack_current_ampere")
+    cells = cell_consistency(moment, current, record.cells(), identity.rated_capacity_ah)
+    temperature = _temperature_values(record)
+    insulation = _insulation(record)
+    alarm = record.optional("alarm_level")
+    counted = charge_count(moment, current, identity.rated_capacity_ah)
+    charged, charge_findings = _charge(record, identity, counted)
     values = {
-        **_capacity_values(sessions, capacity),
+        **dict.fromkeys((each.name for each in FIELD_TELEMETRY_DEFINITIONS), math.nan),
+        **charged,
         **_cell_values(cells),
-        "probe_temperature_low_celsius": _percentile(np.fmin.reduce(probes, axis=1, initial=np.nan), LOW_PERCENTILE),
-        "probe_temperature_high_celsius": _percentile(np.fmax.reduce(probes, axis=1, initial=np.nan), HIGH_PERCENTILE),
-        "probe_temperature_spread_kelvin": temperature_spread,
-        "insulation_ohm_per_volt": _insulation_ohm_per_volt(table),
-        "highest_alarm_level": _largest(_optional(table, "alarm_level")),
+        **temperature,
+        "insulation_ohm_per_volt": insulation.low_ohm_per_volt,
+        "insulation_change_fraction_per_month": insulation.change_fraction_per_month,
+        "highest_alarm_level": float(np.fmax.reduce(alarm)) if alarm is not None else math.nan,
         "record_length_day": float(moment[-1] - moment[0]) / 86_400.0,
-        "odometer_span_kilometer": _odometer_span_kilometer(table),
+        "calendar_age_year": calendar_age_year(identity.manufactured_on, float(moment[-1])),
+        **_distance_values(record),
     }
     findings = (
-        *consistency_findings(cells, temperature_spread),
-        *_alarm_findings(table),
-        *_capacity_findings(sessions, capacity, identity),
+        *consistency_findings(cells, temperature["probe_temperature_spread_kelvin"]),
+        *alarm_findings(alarm),
+        *insulation_findings(insulation),
+        *charge_findings,
     )
-    return {each.name: values[each.name] for each in FIELD_TELEMETRY_DEFINITIONS}, findings
+    return values, findings
 
 
-def _optional(table: CanonicalTable, name: str) -> FloatArray | None:
-    return table.floats(name) if name in table else None
+def _charge(
+    record: TelemetryRecord, identity: BatteryIdentity, counted: ChargeCount | None
+) -> tuple[Values, tuple[Finding, ...]]:
+    """What counting charge gives; of a record without current only that it tells no capacity."""
+    reported, rated = _reported_soh(record), identity.rated_capacity_ah
+    if counted is None:
+        lacking = capacity_findings(
+            (),
+            None,
+            RestCapacity(),
+            reported_soh_fraction=reported,
+            rated_capacity_ah=rated,
+            longest_interval_second=LONGEST_SILENCE_SECOND,
+        )
+        return {"charging_session_count": 0.0, "reported_soh_fraction": reported}, tuple(lacking)
+    soc, pack_volt = (
+        record.column("reported_soc_percent")[counted.rows],
+        record.column("pack_voltage_volt")[counted.rows],
+    )
+    sessions = charging_sessions(
+        counted,
+        soc,
+        rated,
+        charge_state=_counted(record, "charge_state", counted),
+        odometer_kilometer=_counted(record, "odometer_kilometer", counted),
+    )
+    capacity, rest = window_capacity(sessions), rest_capacity(counted, soc, rated)
+    resistance = _resistance_values(record, counted, pack_volt, rated)
+    series_count = record.series_count(identity) or math.nan
+    relaxed = (pack_volt - resistance["step_resistance_ohm"] * counted.current_ampere) / series_count
+    curves = session_curves(counted, relaxed, sessions, identity.chemistry, rated)
+    values = {
+        **_capacity_values(sessions, capacity, rest, rated),
+        "reported_soh_fraction": reported,
+        **_curve_values(curves),
+        "session_temperature_celsius": _session_temperature(record, counted, sessions),
+        **resistance,
+        "step_resistance_ohm_ah": resistance["step_resistance_ohm"] * rated / series_count,
+        **_usage_values(counted, soc, sessions, rated),
+    }
+    said = capacity_findings(
+        sessions,
+        capacity,
+        rest,
+        reported_soh_fraction=reported,
+        rated_capacity_ah=rated,
+        longest_interval_second=counted.longest_silence_second,
+    )
+    return values, (*soc_findings(counted, soc, rated), *said)
 
 
-def _cell_voltages(table: CanonicalTable) -> FloatArray:
-    """Cell list; without one, highest and lowest cell, which tell the spread but no single cell."""
-    cells = table.numbered("cell_voltage_{n}_volt")
-    extrema = ("cell_voltage_max_volt", "cell_voltage_min_volt")
-    if cells.shape[1] == 0 and all(name in table for name in extrema):
-        return np.column_stack([table.floats(name) for name in extrema])
-    return cells
+def _counted(record: TelemetryRecord, name: str, counted: ChargeCount) -> FloatArray | None:
+    column = record.optional(name)
+    return None if column is None else column[counted.rows]
 
 
-def _probe_temperatures(table: CanonicalTable) -> FloatArray:
-    probes = table.numbered("probe_temperature_{n}_celsius")
-    extrema = ("probe_temperature_max_celsius", "probe_temperature_min_celsius")
-    if probes.shape[1] == 0 and all(name in table for name in extrema):
-        return np.column_stack([table.floats(name) for name in extrema])
-    return probes
+def _reported_soh(record: TelemetryRecord) -> float:
+    """State of health the vehicle reports, median of the last thirty days; NaN without one."""
+    column = record.optional("reported_soh_percent")
+    if column is None:
+        return math.nan
+    moment = record.column("unix_time_second")
+    recent = column[np.searchsorted(moment, moment[-1] - RECENT_SECOND) :]
+    known = recent[recent > 0.0]
+    return float(np.median(known)) / 100.0 if known.size else math.nan
 
 
-def _capacity_values(sessions: tuple[ChargingSession, ...], capacity: WindowCapacity | None) -> dict[str, float]:
+def _capacity_values(
+    sessions: tuple[ChargingSession, ...],
+    capacity: WindowCapacity | None,
+    rest: RestCapacity,
+    rated_capacity_ah: float,
+) -> Values:
     return {
         "window_capacity_ah": capacity.capacity_ah if capacity else math.nan,
+        "window_capacity_fraction": capacity.capacity_ah / rated_capacity_ah if capacity else math.nan,
         "window_capacity_uncertainty_ah": capacity.standard_uncertainty_ah if capacity else math.nan,
         "session_scatter_fraction": capacity.scatter_fraction if capacity else math.nan,
         "charging_session_count": float(capacity.session_count if capacity else 0),
-        "largest_soc_window_fraction": _largest_window_percent(sessions) / 100.0,
+        "largest_soc_window_fraction": largest_window_percent(sessions) / 100.0,
+        "total_soc_window_fraction": capacity.total_window_percent / 100.0 if capacity else math.nan,
+        "rest_capacity_ah": rest.capacity_ah,
+        "rest_capacity_fraction": rest.capacity_ah / rated_capacity_ah,
+        "rest_capacity_uncertainty_ah": rest.standard_uncertainty_ah,
     }
 
 
-def _largest_window_percent(sessions: tuple[ChargingSession, ...]) -> float:
-    return max((each.soc_window_percent for each in sessions), default=0.0)
+def _curve_values(curves: SessionCurves) -> Values:
+    return {
+        "session_rate_c": curves.rate_c,
+        "session_peak_volt": curves.peaks.volt,
+        "session_peak_height_per_volt": curves.peaks.height_per_volt,
+        **{f"session_slice_{n:02d}_fraction": charge for n, charge in enumerate(curves.slice_fraction.tolist())},
+    }
 
 
-def _cell_values(cells: CellConsistency) -> dict[str, float]:
+def _session_temperature(record: TelemetryRecord, counted: ChargeCount, sessions: tuple[ChargingSession, ...]) -> float:
+    middles = np.array([(each.first_row + each.last_row) // 2 for each in sessions], dtype=np.int64)
+    return _percentile(record.hottest_celsius(counted.record_rows(middles)), 50.0)
+
+
+def _resistance_values(
+    record: TelemetryRecord, counted: ChargeCount, pack_volt: FloatArray, rated_capacity_ah: float
+) -> Values:
+    found = step_resistance(counted, pack_volt, rated_capacity_ah)
+    hottest = record.hottest_celsius(counted.record_rows(found.rows))
+    return {
+        "step_resistance_ohm": found.resistance_ohm,
+        "step_resistance_uncertainty_ohm": found.uncertainty_ohm,
+        "step_count": float(found.rows.size),
+        "step_second": found.after_second,
+        "step_temperature_celsius": _percentile(hottest, 50.0),
+    }
+
+
+def _usage_values(
+    counted: ChargeCount, soc: FloatArray, sessions: tuple[ChargingSession, ...], rated_capacity_ah: float
+) -> Values:
+    depths = cycle_depths(soc)
+    bins = {f"cycles_from_{low:.0f}_percent": n for low, n in zip(DEPTH_EDGES_PERCENT, depths.counts, strict=True)}
+    return {
+        "observed_fraction": counted.observed_second / float(np.ptp(counted.unix_time_second[[0, -1]])),
+        "equivalent_full_cycles": depths.equivalent_full_cycles,
+        "charge_throughput_cycles": max(counted.moved_ah()) / rated_capacity_ah,
+        "mean_cycle_depth_fraction": depths.mean_depth_fraction,
+        **bins,
+        "fast_charge_fraction": fast_charge_fraction(sessions, rated_capacity_ah),
+    }
+
+
+def _cell_values(cells: CellConsistency) -> Values:
     return {
         "rest_cell_spread_volt": cells.rest_spread_volt,
         "load_cell_spread_volt": cells.load_spread_volt,
         "weakest_cell_below_median_volt": cells.weakest_below_median_volt,
         "weakest_cell_drift_volt_per_month": cells.weakest_drift_volt_per_month,
+        "cell_deviation_volt": cells.deviation_volt,
+        "cell_deviation_entropy_bit": cells.deviation_entropy_bit,
+    }
+
+
+def _temperature_values(record: TelemetryRecord) -> Values:
+    probes = record.probes()
+    hottest = np.fmax.reduce(probes, axis=0, initial=np.nan)
+    coldest = np.fmin.reduce(probes, axis=0, initial=np.nan)
+    exposure = temperature_exposure(hottest, coldest)
+    return {
+        "probe_temperature_low_celsius": _percentile(coldest, LOW_PERCENTILE),
+        "probe_temperature_high_celsius": _percentile(hottest, HIGH_PERCENTILE),
+        "probe_temperature_spread_kelvin": temperature_spread_kelvin(probes),
+        "probe_temperature_mean_celsius": exposure.mean_celsius,
+        "hot_fraction": exposure.hot_fraction,
+        "cold_fraction": exposure.cold_fraction,
     }
 
 
@@ -156,83 +250,18 @@ def _percentile(values: FloatArray, percentile: float) -> float:
     return float(np.percentile(known, percentile)) if known.size else math.nan
 
 
-def _largest(values: FloatArray | None) -> float:
-    return float(np.fmax.reduce(values)) if values is not None else math.nan
+def _insulation(record: TelemetryRecord) -> InsulationRecord:
+    reported = record.optional("insulation_resistance_kiloohm")
+    if reported is None:
+        return InsulationRecord()
+    return insulation_record(record.column("unix_time_second"), reported, record.column("pack_voltage_volt"))
 
 
-def _insulation_ohm_per_volt(table: CanonicalTable) -> float:
-    insulation = _optional(table, "insulation_resistance_kiloohm")
-    voltage = table.floats("pack_voltage_volt")
-    if insulation is None:
-        return math.nan
-    live = voltage >= LEAST_INSULATION_VOLT
-    return _percentile(1000.0 * insulation[live] / voltage[live], LOW_PERCENTILE)
-
-
-def _odometer_span_kilometer(table: CanonicalTable) -> float:
-    odometer = _optional(table, "odometer_kilometer")
-    if odometer is None:
-        return math.nan
-    return _percentile(odometer, 100.0) - _percentile(odometer, 0.0)
-
-
-def _alarm_findings(table: CanonicalTable) -> Iterator[Finding]:
-    alarm = _optional(table, "alarm_level")
-    highest = _largest(alarm)
-    if alarm is None or not highest >= 1.0:
-        return
-    rows = int(np.count_nonzero(alarm == highest))
-    message = Message(
-        f"The vehicle reported alarm level {highest:.0f} of 4 in {rows} rows.",
-        f"车辆在{rows}行数据中报告{highest:.0f}级报警（最高4级）。",
-    )
-    severity = Severity.CAUTION if highest >= _SERIOUS_ALARM_LEVEL else Severity.NOTE
-    yield Finding("field_telemetry.alarm", severity, message, {"alarm_level": highest, "row_count": rows})
-
-
-def _capacity_findings(
-    sessions: tuple[ChargingSession, ...], capacity: WindowCapacity | None, identity: BatteryIdentity
-) -> Iterator[Finding]:
-    if capacity is None:
-        yield _no_window_finding(sessions)
-        return
-    if capacity.repeats_a_stored_value:
-        scatter = 100.0 * capacity.scatter_fraction
-        message = Message(
-            f"{capacity.session_count} charging sessions agree within {scatter:.2f} %: the vehicle counts charge "
-            f"against a stored capacity, and {capacity.capacity_ah:.1f} Ah is that stored value.",
-            f"{capacity.session_count}次充电结果相差仅{scatter:.2f}%：车辆按内部存储容量累计电量，"
-            f"{capacity.capacity_ah:.1f}Ah即该存储值。",
-        )
-        evidence = {"session_scatter_fraction": capacity.scatter_fraction, "allowed_fraction": COUNTER_SCATTER_FRACTION}
-        yield Finding("field_telemetry.capacity_is_stored_value", Severity.CAUTION, message, evidence)
-    lowest, highest = PLAUSIBLE_STATE_OF_HEALTH
-    ratio = capacity.capacity_ah / identity.rated_capacity_ah
-    if not lowest <= ratio <= highest:
-        message = Message(
-            f"The charging sessions show {capacity.capacity_ah:.1f} Ah, the plate says "
-            f"{identity.rated_capacity_ah:g} Ah; plausible are {lowest:g} to {highest:g} of the plate.",
-            f"充电数据显示容量{capacity.capacity_ah:.1f}Ah，铭牌为{identity.rated_capacity_ah:g}Ah；"
-            f"合理范围为铭牌的{lowest:g}至{highest:g}倍。",
-        )
-        evidence = {"window_capacity_ah": capacity.capacity_ah, "rated_capacity_ah": identity.rated_capacity_ah}
-        yield Finding("field_telemetry.capacity_contradicts_plate", Severity.CAUTION, message, evidence)
-
-
-def _no_window_finding(sessions: tuple[ChargingSession, ...]) -> Finding:
-    largest, needed = _largest_window_percent(sessions), SMALLEST_SOC_WINDOW_PERCENT
-    message = Message(
-        f"No charging session gains {needed:.0f} % state of charge (largest of {len(sessions)}: {largest:.0f} %), "
-        f"so the record tells no capacity. One uninterrupted charge over at least {needed:.0f} %, better 40 %, parked "
-        f"and with current and state of charge every {LONGEST_SILENCE_SECOND:.0f} s or faster, would tell.",
-        f"没有一次充电的荷电状态增量达到{needed:.0f}%（共{len(sessions)}次，最大{largest:.0f}%），无法得出容量。"
-        f"需要一次驻车连续充电，增量至少{needed:.0f}%（最好40%），"
-        f"电流和荷电状态记录间隔不超过{LONGEST_SILENCE_SECOND:.0f}秒。",
-    )
-    evidence = {
-        "session_count": len(sessions),
-        "largest_soc_window_percent": largest,
-        "needed_soc_window_percent": needed,
-        "longest_interval_second": LONGEST_SILENCE_SECOND,
-    }
-    return Finding("field_telemetry.no_charging_window", Severity.CAUTION, message, evidence)
+def _distance_values(record: TelemetryRecord) -> Values:
+    """Distance covered and reached; zeros mean 'invalid'."""
+    odometer = record.optional("odometer_kilometer")
+    known = odometer[odometer > 0.0] if odometer is not None else np.empty(0)
+    if not known.size:
+        return {"odometer_span_kilometer": math.nan, "odometer_kilometer": math.nan}
+    highest = float(known.max())
+    return {"odometer_span_kilometer": highest - float(known.min()), "odometer_kilometer": highest}

@@ -135,6 +135,7 @@ COLUMNS: dict[TableFormat, tuple[Column, ...]] = {
         Column("insulation_resistance_kiloohm", "kΩ", 0.0, 1e6, required=False),
         Column("alarm_level", "", 0.0, 4.0, required=False),
         Column("charge_state", "", 0.0, 255.0, required=False),
+        Column("reported_soh_percent", "%", 0.0, 150.0, required=False),
     ),
 }
 """Canonical columns per table format, in order. `telemetry` also admits the numbered families below."""

@@ -70,11 +70,10 @@ class ParquetRows:
     def columns(self, rows: RowNumbers) -> dict[str, TableColumn]:
         """Canonical columns of the given rows, which are in file order."""
         self._caps.check_rows(self._name, len(rows), len(self._names))
-        groups = np.unique(np.searchsorted(self._begins, rows, side="right") - 1)
         parts: dict[str, list[TableColumn]] = {name: [] for name in self._names}
-        for group in groups:
-            begin, end = self._begins[group], self._begins[group + 1]
-            here = rows[(rows >= begin) & (rows < end)] - begin
+        edges = np.searchsorted(rows, self._begins)
+        for group in np.flatnonzero(np.diff(edges)):
+            here = rows[edges[group] : edges[group + 1]] - self._begins[group]
             for name, values in self._row_group(int(group)).items():
                 parts[name].append(taken(values, here))
         return {name: joined(arrays) for name, arrays in parts.items()}

@@ -116,13 +116,14 @@ def normal_battery_id(text: str) -> str:
 
 
 def taken(values: TableColumn, rows: RowNumbers) -> TableColumn:
-    """Values of the given rows."""
-    return values[rows]
+    """Values of the given rows, which are in file order; of neighbouring rows a view, which copies nothing."""
+    together = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
+    return values[rows[0] : rows[-1] + 1] if together else values[rows]
 
 
 def joined(parts: Sequence[TableColumn]) -> TableColumn:
     """Parts of one column, one after the other."""
-    return cast(TableColumn, np.concatenate(parts))
+    return parts[0] if len(parts) == 1 else cast(TableColumn, np.concatenate(parts))
 
 
 def place(row: int, column: str = "") -> str:

@@ -211,6 +211,12 @@ class StateOfCharge(SingleColumn):
     unit: Literal["percent", "fraction"]
 
 
+class StateOfHealth(SingleColumn):
+    """The state of health the vehicle reports; compared with ours, never the answer."""
+
+    unit: Literal["percent", "fraction"]
+
+
 class Temperature(SingleColumn):
     """A temperature column."""
 
@@ -290,6 +296,7 @@ class CanonicalColumns(_Strict):
     insulation_resistance_kiloohm: Insulation | None = None
     alarm_level: AlarmLevel | None = None
     charge_state: ChargeState | None = None
+    reported_soh_percent: StateOfHealth | None = None
 
     @property
     def quantities(self) -> dict[str, SingleColumn]:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from features.consistency import cell_consistency, consistency_findings, settled_rows, temperature_spread_kelvin
+from features.consistency import cell_consistency, settled_rows, temperature_spread_kelvin
+from features.consistency_findings import consistency_findings
 from features.findings import Severity
 
 DAY = 86_400.0
@@ -20,7 +21,7 @@ def parked_pack(days=90, cells=20, rows_per_day=48):
 
 
 def compared(time, current, voltage):
-    return cell_consistency(time, current, voltage, 120.0)
+    return cell_consistency(time, current, tuple(voltage.T), 120.0)
 
 
 def test_a_sound_pack_has_no_weak_cell():
@@ -113,13 +114,41 @@ def test_without_cells_and_probes_nothing_is_said():
     time, current, _ = parked_pack()
     nothing = np.empty((time.size, 0))
     cells = compared(time, current, nothing)
-    assert consistency_findings(cells, temperature_spread_kelvin(nothing)) == ()
+    assert consistency_findings(cells, temperature_spread_kelvin(nothing.T)) == ()
 
 
 def test_a_hot_corner_is_a_finding_from_10_kelvin_on():
-    probes = np.tile([20.0, 22.0, 31.0], (100, 1))
+    probes = np.tile([[20.0], [22.0], [31.0]], 100)
     cells = compared(*parked_pack())
     assert [each.code for each in consistency_findings(cells, temperature_spread_kelvin(probes))] == [
         "consistency.temperature_spread"
     ]
-    assert consistency_findings(cells, temperature_spread_kelvin(probes[:, :2])) == ()
+    assert consistency_findings(cells, temperature_spread_kelvin(probes[:2])) == ()
+
+
+def test_entropy_is_nought_for_like_cells_and_grows_with_their_scatter():
+    time, current, voltage = parked_pack()
+    assert compared(time, current, voltage).deviation_entropy_bit == 0.0
+    voltage += np.linspace(-0.04, 0.04, voltage.shape[1])
+    assert compared(time, current, voltage).deviation_entropy_bit > 3.5
+    assert compared(time, current, voltage).deviation_volt == pytest.approx(0.024, abs=0.001)
+
+
+def test_sentinels_are_no_voltages():
+    time, current, voltage = parked_pack()
+    voltage[::3, 3], voltage[:, 5] = 5.0, 0.0
+    cells = compared(time, current, voltage)
+    assert cells.weak_cells == ()
+    assert cells.rest_spread_volt < 0.012
+
+
+def test_a_sensor_that_stands_still_while_the_others_move_is_named_and_left_out():
+    time, current, voltage = parked_pack()
+    voltage[:, 3] = 3.5
+    assert compared(time, current, voltage).stuck_cells == ()
+    voltage += 0.2 * np.sin(time / DAY)[:, None]
+    voltage[:, 3] = 3.5
+    cells = compared(time, current, voltage)
+    assert cells.stuck_cells == (4,)
+    assert cells.weak_cells == ()
+    assert [each.code for each in consistency_findings(cells, 3.0)] == ["consistency.cell_sensor_stuck"]

@@ -56,6 +56,8 @@ class Vehicle:
         Highest alarm, reported while driving on the last day.
     weak_cell_volt : float
         How far the last cell lies below the others. [V]
+    charging_rate_c : float
+        Charging current over rated capacity. [1/h]
     """
 
     first_day: datetime = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
@@ -65,6 +67,7 @@ class Vehicle:
     insulation_ohm_per_volt: float = 2500.0
     alarm_level: int = 0
     weak_cell_volt: float = 0.0
+    charging_rate_c: float = CHARGING_RATE_C
 
 
 def telemetry_columns(
@@ -115,7 +118,8 @@ def _day(
     standing: FloatArray = np.zeros(int(STANDING_SECOND / SAMPLING_SECOND))
     driving = noise.uniform(0.0, 2.0, int(3600.0 * moved * ratio / DRIVING_RATE_C / SAMPLING_SECOND))
     driving *= -moved * ratio * 3600.0 / SAMPLING_SECOND / driving.sum()
-    charging = np.full(int(3600.0 * moved * ratio / CHARGING_RATE_C / SAMPLING_SECOND), CHARGING_RATE_C)
+    rate = vehicle.charging_rate_c
+    charging = np.full(int(3600.0 * moved * ratio / rate / SAMPLING_SECOND), rate)
     c_rate: FloatArray = np.concatenate([driving, standing, charging, standing])
     begins = vehicle.first_day.timestamp() + 86_400.0 * day
     time: FloatArray = begins + SAMPLING_SECOND * np.arange(len(c_rate), dtype=np.float64)

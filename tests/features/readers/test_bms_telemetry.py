@@ -424,3 +424,14 @@ def test_a_wrong_mapping_of_a_real_car_is_caught(data_dir, tmp_path, changed, in
     with pytest.raises(InvalidInput, match="MAPPING_CONTRADICTS_DATA") as caught:
         read_bms_telemetry(data_dir / "field_bms" / "car2.csv.gz", load_vehicle_mapping(tmp_path / "wrong.toml"))
     assert evidence in str(caught.value)
+
+
+@pytest.mark.parametrize(("unit", "written"), [("percent", 93.5), ("fraction", 0.935)])
+def test_a_state_of_health_the_vehicle_reports_is_read_and_its_sentinel_is_not(read, unit, written):
+    entry = f'[columns.reported_soh_percent]\ncolumn = "soh"\nunit = "{unit}"\nsentinels = [255.0]\n'
+    mapping = MAPPING.replace("[cells]", entry + "[cells]")
+    reported = np.where(np.arange(720) % 9 == 0, 255.0, written)
+    reading = read(export_frame().assign(soh=reported), mapping)
+    reported_percent = reading.table.floats("reported_soh_percent")
+    assert np.nanmax(np.abs(reported_percent - 93.5)) < 1e-9
+    assert np.count_nonzero(np.isnan(reported_percent)) == 80
