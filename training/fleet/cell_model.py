@@ -24,6 +24,10 @@ _LEAKAGE = "Leakage current [A]"
 _POINTS = {"x_n": 5, "x_s": 5, "x_p": 5, "r_n": 10, "r_p": 10}
 
 
+class VoltageLimitMet(ValueError):  # noqa: N818 - reads as what happened
+    """A cell met a voltage limit before the end of a given current."""
+
+
 class CellModel:
     """Cells of one chemistry; everything is per cell of the parameter set.
 
@@ -86,7 +90,7 @@ class CellModel:
 
         Raises
         ------
-        ValueError
+        VoltageLimitMet
             If a cell meets a voltage limit before the end.
         """
         simulation = self._simulation(time_second, current_ampere)
@@ -96,7 +100,9 @@ class CellModel:
         short = [number for number, volts in enumerate(solved) if len(volts) < len(time_second)]
         if short:
             at = f"{time_second[len(solved[short[0]]) - 1]:.0f} s with {solved[short[0]][-1]:.3f} V"
-            raise ValueError(f"Cell {short[0] + 1} met a voltage limit at {at}: the profile asks more than it holds.")
+            raise VoltageLimitMet(
+                f"Cell {short[0] + 1} met a voltage limit at {at}: the profile asks more than it holds."
+            )
         return np.stack([volts[: len(time_second)] for volts in solved])
 
     @cached_property

@@ -1,6 +1,7 @@
 """The simulated fleet as files: one Parquet per pack, a manifest for ``packgrade batch``, the truth beside it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.vocabulary import Chemistry
-from training.fleet.cell_model import CellModel
+from training.fleet.cell_model import CellModel, VoltageLimitMet
 from training.fleet.order import FleetOrder
 from training.fleet.pack import Pack, drawn_pack
 from training.fleet.recorded import Driven, recorded
@@ -20,6 +21,7 @@ TELEMETRY_FOLDER, MANIFEST_FILE, TRUTH_FILE = "telemetry", "manifest.csv", "trut
 
 _FIRST_DAY = datetime(2025, 9, 1, tzinfo=UTC)
 _LAST_DAY = datetime(2026, 10, 1, tzinfo=UTC)
+_DRAWS = 20
 _NOMINAL_VOLT = {Chemistry.NMC: 3.65, Chemistry.LFP: 3.2}
 
 
@@ -52,15 +54,25 @@ def write_fleet(order: FleetOrder, folder: Path, progress: Callable[[str], None]
 def _generated(order: FleetOrder, number: int, models: dict[Chemistry, CellModel]) -> tuple[Pack, Use, pd.DataFrame]:
     chance = np.random.default_rng([order.seed, number])
     chemistry = tuple(models)[number % len(models)]
-    model = models[chemistry]
-    use = drawn_use(order, chance)
-    hours = float(use.elapsed_second[-1]) / 3600.0
-    groups = order.group_count - int(chance.integers(0, order.group_count // 8 + 1))
-    pack = drawn_pack(f"FLEET-{chemistry.value}-{number + 1:04d}", model, chemistry, groups, hours, chance)
+    name = f"FLEET-{chemistry.value}-{number + 1:04d}"
+    pack, driven = _driven_within_limits(order, name, chemistry, models[chemistry], chance)
     latest = _LAST_DAY.timestamp() - 30.4 * SECONDS_OF_DAY * order.month_count
     first_day = chance.uniform(_FIRST_DAY.timestamp(), latest) // SECONDS_OF_DAY
-    table = recorded(pack, _driven(pack, model, use), SECONDS_OF_DAY * float(first_day), chance)
-    return pack, use, table if order.cell_columns else table.filter(regex="^(?!cell_voltage_[0-9])")
+    table = recorded(pack, driven, SECONDS_OF_DAY * float(first_day), chance)
+    return pack, driven.use, table if order.cell_columns else table.filter(regex="^(?!cell_voltage_[0-9])")
+
+
+def _driven_within_limits(
+    order: FleetOrder, name: str, chemistry: Chemistry, model: CellModel, chance: np.random.Generator
+) -> tuple[Pack, Driven]:
+    """Draw a pack and its use again while a cell meets a voltage limit, where a real BMS would have stopped."""
+    groups = order.group_count - int(chance.integers(0, order.group_count // 8 + 1))
+    for _ in range(_DRAWS):
+        use = drawn_use(order, chance)
+        pack = drawn_pack(name, model, chemistry, groups, float(use.elapsed_second[-1]) / 3600.0, chance)
+        with suppress(VoltageLimitMet):
+            return pack, _driven(pack, model, use)
+    raise VoltageLimitMet(f"{name}: {_DRAWS} draws of its use all met a voltage limit.")
 
 
 def _driven(pack: Pack, model: CellModel, use: Use) -> Driven:
