@@ -102,7 +102,7 @@ def load_bundle(folder: Path) -> Bundle:
     InvalidInput
         ``CALIBRATION_NOT_SOUND`` if a method comes without sound calibration batteries.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     _require_same_features(manifest)
     files = _checked_files(folder, manifest)
     estimators = {each.method: load_estimator(each, files) for each in manifest.methods}
@@ -134,7 +134,14 @@ def file_sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
+    """Manifest of a bundle folder; the other files are not looked at.
+
+    Raises
+    ------
+    BundleRefused
+        ``BUNDLE_UNREADABLE`` if it is missing, or is no manifest.
+    """
     try:
         content = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
         return Manifest.model_validate_json(content)

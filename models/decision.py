@@ -29,6 +29,10 @@ class AbstentionCode(StrEnum):
     UNDECIDED_AT_CUT = "UNDECIDED_AT_CUT"
 
 
+VERDICT_STANDS = "VERDICT_STANDS"
+"""Reason code of a decision that an earlier unsafe verdict on the battery holds back."""
+
+
 class Outcome(StrEnum):
     """What happens to the battery next."""
 
@@ -216,7 +220,8 @@ class GradingDecision:
     reasons : tuple of Finding
         Why, the deciding one first.
     next_test : NextTest or None
-        Cheapest test that would tell; always with `retest`, never otherwise.
+        Cheapest test that would tell, always with `retest`; the one that could override it where an earlier
+        verdict stands; never otherwise.
     policy : PolicyStamp
         Policy that decided.
     bundle_sha256 : str
@@ -241,7 +246,10 @@ class GradingDecision:
         cascade = self.outcome is Outcome.CASCADE
         if cascade != (self.grade is not None) or cascade != bool(self.suitable_uses):
             raise ValueError(f"Grade and uses belong to cascade alone, got {self.outcome} {self.grade}.")
-        if (self.outcome is Outcome.RETEST) != (self.next_test is not None):
-            raise ValueError(f"A retest, and only a retest, names its next test; got {self.outcome}.")
         if not self.reasons:
             raise ValueError("A decision gives at least one reason.")
+        retest, stands = self.outcome is Outcome.RETEST, self.reasons[0].code == VERDICT_STANDS
+        if (retest and self.next_test is None) or (self.next_test is not None and not (retest or stands)):
+            raise ValueError(
+                f"A retest, and beside it only a verdict that stands, names its next test; got {self.outcome}."
+            )

@@ -4,8 +4,9 @@ Gates first, in the policy's order; then the reasons not to grade; then the grad
 that the evidence clears, a direct measurement by its interval, a trained method by the certified
 thresholds in force (`models.evidence`). Whatever the policy's numbers are, a disqualifying finding
 wins, a wider interval never earns a better grade, and every state of health falls into exactly one
-band: that is proved in the constructor. The numbers themselves live in dated files
-(`policies/*.toml`), read by `policy_file`.
+band: that is proved in the constructor. An earlier verdict on the battery (`models.standing`) and its
+parts (`models.part_limits`) come last and only ever make a decision worse. The numbers themselves
+live in dated files (`policies/*.toml`), read by `policy_file`.
 """
 
 import itertools
@@ -33,8 +34,13 @@ from models.decision import (
 )
 from models.evidence import CertifiedScore, MeasuredInterval, Proof
 from models.gates import Gates
+from models.part_limits import PartRule
+from models.past import NOTHING_PAST, RecordedPast
 from models.risk_levels import RiskRule
+from models.standing import StandingRule
 from models.terms import CapacityTestTerms, GradingTerms
+from models.traceability import TraceabilityTerms
+from models.verdict import GradeBand, Verdict
 
 FORBIDDEN_USES = frozenset({"e_bicycle", "e_moped", "e_scooter"})
 """Uses no policy may offer: industry conditions for cascade use, 2024 (read in a secondary source)."""
@@ -55,16 +61,6 @@ class WhenUncertain(StrEnum):
 
     DOWNGRADE = "downgrade"
     RETEST = "retest"
-
-
-@dataclass(frozen=True, slots=True)
-class GradeBand:
-    """One grade: the band of state of health it covers and what it may be used for."""
-
-    name: str
-    minimum_fraction: float
-    below_fraction: float
-    uses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +130,19 @@ class Policy:
         Hard gates in order.
     offered_tests : tuple of OfferedTest
         Tests a `retest` may name.
+    standing : StandingRule
+        Which earlier verdicts on the battery stand, and what overrides them.
+    part_rule : PartRule
+        What parts without a grade make of the whole.
+    traceability : TraceabilityTerms or None
+        When events must be reported; None where nothing is.
 
     Raises
     ------
     InvalidInput
         If a state of health would fall into no band or two, a use is unknown or forbidden, a range ends
-        before it begins, or some open question has no test that answers it.
+        before it begins, some open question has no test that answers it, a hold would not stand or nobody
+        could override it, or a part without a grade would leave the whole a use.
     """
 
     stamp: PolicyStamp
@@ -155,6 +158,9 @@ class Policy:
     bms_reported_ceiling: str
     gates: Gates
     offered_tests: tuple[OfferedTest, ...]
+    standing: StandingRule
+    part_rule: PartRule
+    traceability: TraceabilityTerms | None
 
     def __post_init__(self) -> None:
         problems = [
@@ -162,6 +168,9 @@ class Policy:
             *_use_problems(self),
             *_range_problems(self.capacity_test),
             *_next_test_problems(self.offered_tests),
+            *self.standing.problems(),
+            *self.part_rule.problems(),
+            *(self.traceability.problems() if self.traceability else ()),
         ]
         if problems:
             raise InvalidInput(
@@ -179,7 +188,9 @@ class Policy:
         """What an assessment needs to know, with what was certified for the bundle under this policy."""
         return GradingTerms(self.cuts, self.capacity_test, certification)
 
-    def decide(self, case: GradingCase, assessment: Assessment, bundle_sha256: str) -> GradingDecision:
+    def decide(
+        self, case: GradingCase, assessment: Assessment, bundle_sha256: str, past: RecordedPast = NOTHING_PAST
+    ) -> GradingDecision:
         """Decide what happens to a battery.
 
         Parameters
@@ -190,13 +201,17 @@ class Policy:
             What the models say about it.
         bundle_sha256 : str
             Digest of the bundle that said so.
+        past : RecordedPast, optional
+            What the record says of the battery and its parts.
 
         Returns
         -------
         GradingDecision
             Always one; never raises for a valid case.
         """
-        verdict = self._held(case) or self._abstained(case, assessment) or self._graded(case, assessment)
+        alone = self._held(case) or self._abstained(case, assessment) or self._graded(case, assessment)
+        stood = self.standing.held_to(alone, case, assessment, self.gates, past.standing)
+        verdict = self.part_rule.limited(stood, alone, past.parts, self.bands)
         reasons = (*verdict.reasons, *self._others(case, assessment, verdict.reasons))
         band = verdict.band
         return GradingDecision(
@@ -211,22 +226,22 @@ class Policy:
             thresholds=assessment.thresholds,
         )
 
-    def _held(self, case: GradingCase) -> "_Verdict | None":
+    def _held(self, case: GradingCase) -> Verdict | None:
         closed = self.gates.closed(case)
-        return _Verdict(Outcome.HOLD, closed) if closed else None
+        return Verdict(Outcome.HOLD, closed) if closed else None
 
-    def _abstained(self, case: GradingCase, assessment: Assessment) -> "_Verdict | None":
+    def _abstained(self, case: GradingCase, assessment: Assessment) -> Verdict | None:
         missing = (*self.gates.unmeasured(case), *assessment.abstentions) or _unproved(assessment)
-        return _Verdict(Outcome.RETEST, missing) if missing else None
+        return Verdict(Outcome.RETEST, missing) if missing else None
 
-    def _graded(self, case: GradingCase, assessment: Assessment) -> "_Verdict":
+    def _graded(self, case: GradingCase, assessment: Assessment) -> Verdict:
         proof = self._proof(case, assessment)
         cleared = next((band for band in self.bands if proof.clears(band.minimum_fraction)), None)
         if cleared is None:
             return self._below_all_cuts(proof)
         better = cleared.below_fraction
         if self.when_uncertain is WhenUncertain.RETEST and better in self.cuts and not proof.lies_below(better):
-            return _Verdict(Outcome.RETEST, (proof.undecided(better),))
+            return Verdict(Outcome.RETEST, (proof.undecided(better),))
         return self._under_ceiling(assessment, cleared, proof.cleared(cleared.minimum_fraction, cleared.name))
 
     def _proof(self, case: GradingCase, assessment: Assessment) -> Proof:
@@ -237,19 +252,19 @@ class Policy:
             return CertifiedScore(estimate, assessment.thresholds, self.certified_probability_below_cut)
         return MeasuredInterval(estimate, self.maximum_probability_below_cut)
 
-    def _below_all_cuts(self, proof: Proof) -> "_Verdict":
+    def _below_all_cuts(self, proof: Proof) -> Verdict:
         lowest = self.recycle_below_fraction
         if proof.lies_below(lowest):
-            return _Verdict(Outcome.RECYCLE, (proof.below(lowest),))
-        return _Verdict(Outcome.RETEST, (proof.undecided(lowest),))
+            return Verdict(Outcome.RECYCLE, (proof.below(lowest),))
+        return Verdict(Outcome.RETEST, (proof.undecided(lowest),))
 
-    def _under_ceiling(self, assessment: Assessment, cleared: GradeBand, clears: Finding) -> "_Verdict":
+    def _under_ceiling(self, assessment: Assessment, cleared: GradeBand, clears: Finding) -> Verdict:
         names = [band.name for band in self.bands]
         ceiling = names.index(self.bms_reported_ceiling)
         reported = assessment.estimate is not None and assessment.estimate.provenance is Provenance.BMS_REPORTED
         if not reported or names.index(cleared.name) >= ceiling:
-            return _Verdict(Outcome.CASCADE, (clears,), cleared)
-        return _Verdict(Outcome.CASCADE, (_ceiling(self.bms_reported_ceiling), clears), self.bands[ceiling])
+            return Verdict(Outcome.CASCADE, (clears,), cleared)
+        return Verdict(Outcome.CASCADE, (_ceiling(self.bms_reported_ceiling), clears), self.bands[ceiling])
 
     def _others(self, case: GradingCase, assessment: Assessment, said: Iterable[Finding]) -> list[Finding]:
         """Findings that did not decide, the serious ones first."""
@@ -260,19 +275,12 @@ class Policy:
             (each for each in noticed if each.code not in told), key=lambda each: serious.index(each.severity)
         )
 
-    def _next_test(self, case: GradingCase, assessment: Assessment, verdict: "_Verdict") -> NextTest | None:
-        if verdict.outcome is not Outcome.RETEST:
-            return None
+    def _next_test(self, case: GradingCase, assessment: Assessment, verdict: Verdict) -> NextTest | None:
+        if verdict.outcome is not Outcome.RETEST or verdict.next_test is not None:
+            return verdict.next_test
         code = verdict.reasons[0].code
         fitting = [each.test for each in self.offered_tests if each.fits(code, case, assessment.certified_methods)]
         return min(fitting, key=lambda test: test.minutes)
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    outcome: Outcome
-    reasons: tuple[Finding, ...]
-    band: GradeBand | None = None
 
 
 def _unproved(assessment: Assessment) -> tuple[Finding, ...]:

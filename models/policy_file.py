@@ -12,46 +12,45 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from features.errors import InvalidInput, Problem
 from features.feature_set import Method
-from features.findings import Message
 from features.vocabulary import Level
-from models.decision import AbstentionCode, NextTest, PolicyStamp
+from models.decision import AbstentionCode, PolicyStamp
 from models.gates import GateName, Gates
-from models.policy import GradeBand, OfferedTest, Policy, WhenUncertain
+from models.policy import OfferedTest, Policy, WhenUncertain
+from models.policy_past import (
+    PartsSection,
+    StandingSection,
+    TraceabilitySection,
+    part_rule,
+    standing_rule,
+    traceability_terms,
+)
+from models.policy_tables import DescribedTest, Sourced, Table, Text
 from models.risk_levels import CalibrateBy, RiskLevels, RiskRule, WhenNotCertifiable
 from models.terms import CapacityTestTerms
+from models.verdict import GradeBand
 
 SHIPPED_POLICY = Path(__file__).parent / "policies" / "example-2026-11.toml"
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.5)]
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
-
-
-class _Sourced(_Table):
-    source: Text
-    status: Text
-
-
-class _Header(_Sourced):
+class _Header(Sourced):
     id: Text
     version: Text
     effective_from: date
 
 
-class _Decision(_Sourced):
+class _Decision(Sourced):
     when_uncertain: WhenUncertain
     maximum_probability_below_cut: Annotated[float, Field(gt=0.0, lt=0.5, strict=True)]
     recycle_below_state_of_health_fraction: Annotated[Fraction, Field(strict=True)]
 
 
-class _Risk(_Sourced):
+class _Risk(Sourced):
     max_false_accept_share: Annotated[float, Field(gt=0.0, lt=0.5, strict=True)]
     max_false_reject_share: Annotated[float, Field(gt=0.0, lt=0.5, strict=True)]
     confidence: Annotated[float, Field(ge=0.5, lt=1.0, strict=True)]
@@ -61,30 +60,30 @@ class _Risk(_Sourced):
     max_probability_below_cut: Annotated[float, Field(gt=0.0, lt=0.5, strict=True)]
 
 
-class _Grade(_Sourced):
+class _Grade(Sourced):
     name: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9+-]{0,3}$")]
     minimum_state_of_health_fraction: Annotated[Fraction, Field(strict=True)]
     below_state_of_health_fraction: Annotated[Fraction, Field(strict=True)] | None = None
     uses: list[Text]
 
 
-class _AlarmGate(_Sourced):
+class _AlarmGate(Sourced):
     lowest_disqualifying_alarm_level: Annotated[int, Field(ge=1, le=4, strict=True)]
 
 
-class _InsulationGate(_Sourced):
+class _InsulationGate(Sourced):
     minimum_insulation_ohm_per_volt: Annotated[float, Field(gt=0.0, le=1e6, strict=True)]
     levels: list[Level]
     required: Annotated[bool, Field(strict=True)]
 
 
-class _Gates(_Table):
+class _Gates(Table):
     order: list[GateName]
     alarms: _AlarmGate
     insulation: _InsulationGate
 
 
-class _CapacityTest(_Sourced):
+class _CapacityTest(Sourced):
     relative_standard_uncertainty_fraction: Annotated[float, Field(gt=0.0, lt=0.2, strict=True)]
     lowest_discharge_rate_c: Annotated[float, Field(gt=0.0, le=2.0, strict=True)]
     highest_discharge_rate_c: Annotated[float, Field(gt=0.0, le=5.0, strict=True)]
@@ -92,23 +91,18 @@ class _CapacityTest(_Sourced):
     highest_temperature_celsius: Annotated[float, Field(ge=-40.0, le=80.0, strict=True)]
 
 
-class _ProvenanceRule(_Sourced):
+class _ProvenanceRule(Sourced):
     bms_reported_ceiling: Text
 
 
-class _NextTest(_Table):
-    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    method: Method
-    minutes: Annotated[float, Field(gt=0.0, le=1e5)]
-    instruction_en: Text
-    instruction_zh: Text
+class _NextTest(DescribedTest):
     answers: list[AbstentionCode]
     after: list[Method] = Field(default_factory=lambda: list(Method))
     levels: list[Level] = Field(default_factory=lambda: list(Level))
     needs_known_type: Annotated[bool, Field(strict=True)] = False
 
 
-class _PolicyFile(_Table):
+class _PolicyFile(Table):
     policy: _Header
     decision: _Decision
     risk: _Risk
@@ -117,6 +111,9 @@ class _PolicyFile(_Table):
     capacity_test: _CapacityTest
     provenance: _ProvenanceRule
     next_tests: list[_NextTest]
+    standing: StandingSection | None = None
+    parts: PartsSection | None = None
+    traceability: TraceabilitySection | None = None
 
 
 def load_policy(path: Path) -> Policy:
@@ -178,6 +175,9 @@ def _policy(written: _PolicyFile, sha256: str) -> Policy:
         bms_reported_ceiling=written.provenance.bms_reported_ceiling,
         gates=_gates(written.gates),
         offered_tests=tuple(_offered(each) for each in written.next_tests),
+        standing=standing_rule(written.standing),
+        part_rule=part_rule(written.parts),
+        traceability=traceability_terms(written.traceability),
     )
 
 
@@ -217,9 +217,8 @@ def _gates(written: _Gates) -> Gates:
 
 
 def _offered(written: _NextTest) -> OfferedTest:
-    instruction = Message(written.instruction_en, written.instruction_zh)
     return OfferedTest(
-        test=NextTest(written.id, written.method, written.minutes, instruction),
+        test=written.next_test(),
         answers=frozenset(written.answers),
         after=frozenset(written.after),
         levels=frozenset(written.levels),

@@ -29,7 +29,8 @@ from features.vocabulary import Chemistry, Level, RunKind, TableFormat
 from models.assessment import assess
 from models.bundle import Bundle
 from models.certification import certified
-from models.decision import GradingCase, GradingDecision
+from models.decision import GradingCase, GradingDecision, Outcome
+from models.past import NOTHING_PAST, PartVerdict, RecordedPast, StandingVerdict
 from models.policy_file import SHIPPED_POLICY, load_policy
 from models.risk_levels import CalibrateBy, RiskLevels, RiskRule, WhenNotCertifiable
 from tests.support.cases import MOMENT
@@ -72,7 +73,12 @@ def golden_features() -> dict[str, dict[str, Any]]:
 
 def golden_decisions(bundle: Bundle) -> dict[str, dict[str, Any]]:
     """What the shipped policy decides, at risks the frozen bundle's 48 batteries support."""
-    return {name: _plain(_decision(history, bundle)) for name, history in _histories().items()}
+    alone = {name: _plain(_decision(history, bundle, NOTHING_PAST)) for name, history in _histories().items()}
+    known = {
+        f"{name}, {told}": _plain(_decision(_histories()[name], bundle, past))
+        for told, (name, past) in _pasts().items()
+    }
+    return alone | known
 
 
 def frozen(file: Path) -> dict[str, dict[str, Any]]:
@@ -96,6 +102,18 @@ def _histories() -> Mapping[str, BatteryHistory]:
         "capacity test": CELL.history(CELL.run(RunKind.CAPACITY_TEST, CELL.capacity_test())),
         "capacity test of a spent cell": SPENT.history(SPENT.run(RunKind.CAPACITY_TEST, SPENT.capacity_test())),
         "vehicle": PACK.history(PACK.run(RunKind.FIELD_TELEMETRY, PACK.telemetry())),
+    }
+
+
+def _pasts() -> Mapping[str, tuple[str, RecordedPast]]:
+    recycled = StandingVerdict("1" * 32, 17, Outcome.RECYCLE, (), 2)
+    leaked = StandingVerdict("2" * 32, 18, Outcome.HOLD, ("appearance.leakage",))
+    part = PartVerdict("golden-part", "3" * 32, Outcome.CASCADE, "C", gated=True)
+    return {
+        "recycled before": ("healthy LFP", RecordedPast(recycled)),
+        "held before": ("healthy LFP", RecordedPast(leaked)),
+        "recycled before and tested on a bench": ("capacity test", RecordedPast(recycled)),
+        "with a part of grade C": ("healthy LFP", RecordedPast(parts=(part,))),
     }
 
 
@@ -136,12 +154,12 @@ def _vector(history: BatteryHistory) -> FeatureVector:
     return extract(history, max(run.available_at for run in history.runs))
 
 
-def _decision(history: BatteryHistory, bundle: Bundle) -> GradingDecision:
+def _decision(history: BatteryHistory, bundle: Bundle, past: RecordedPast) -> GradingDecision:
     policy = replace(load_policy(SHIPPED_POLICY), risk=RISK)
     certification = certified(bundle.calibration, policy.cuts, policy.risk)
     case = GradingCase(history.identity, history.inspection, _vector(history))
     assessment = assess(case, bundle, policy.terms(certification))
-    return policy.decide(case, assessment, bundle.sha256)
+    return policy.decide(case, assessment, bundle.sha256, past)
 
 
 def _plain(decision: GradingDecision) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from features.measurement import Inspection
 from features.vocabulary import Level, Provenance
 from models.applicability import insufficient_data, not_calibrated, unknown_type
 from models.decision import Assessment, Outcome
-from models.policy import FORBIDDEN_USES, GradeBand, Policy, WhenUncertain
+from models.policy import FORBIDDEN_USES, Policy, WhenUncertain
 from models.policy_file import SHIPPED_POLICY, load_policy
+from models.verdict import GradeBand
 from tests.support.cases import THRESHOLDS, a_case, a_cell, a_pack, an_estimate, assessed, predicted
 
 POLICY = load_policy(SHIPPED_POLICY)

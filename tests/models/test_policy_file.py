@@ -3,8 +3,11 @@ from pathlib import Path
 import pytest
 
 from features.errors import InvalidInput
+from models.decision import Outcome
+from models.part_limits import STRICTEST_PARTS
 from models.policy_file import SHIPPED_POLICY, load_policy
 from models.risk_levels import CalibrateBy, RiskLevels, RiskRule, WhenNotCertifiable
+from models.standing import STRICTEST, Overrider
 
 SHIPPED = SHIPPED_POLICY.read_text(encoding="utf-8")
 
@@ -30,7 +33,24 @@ def test_the_shipped_policy_says_what_it_risks() -> None:
 
 def test_every_table_with_a_number_names_its_source_and_status() -> None:
     numbered = SHIPPED.count("status = "), SHIPPED.count("source = ")
-    assert numbered == (10, 10)
+    assert numbered == (13, 13)
+
+
+def test_the_shipped_policy_says_what_stands_and_when_events_are_reported() -> None:
+    policy = load_policy(SHIPPED_POLICY)
+    assert policy.standing.unsafe_outcomes == {Outcome.HOLD, Outcome.RECYCLE}
+    assert policy.standing.overridden_by == set(Overrider)
+    assert policy.part_rule.best_with[Outcome.RETEST] is Outcome.RETEST
+    assert policy.traceability is not None
+    assert (policy.traceability.calendar, policy.traceability.working_days["decision"]) == ("china", 15)
+    assert policy.traceability.working_days["outcome"] == 30
+
+
+def test_a_policy_written_before_these_sections_is_read_as_the_strictest(tmp_path: Path) -> None:
+    policy = load(tmp_path, SHIPPED[: SHIPPED.index("[standing]")])
+    assert policy.standing == STRICTEST
+    assert policy.part_rule == STRICTEST_PARTS
+    assert policy.traceability is None
 
 
 def test_the_digest_changes_with_any_byte(tmp_path: Path) -> None:
@@ -58,6 +78,14 @@ def test_the_digest_changes_with_any_byte(tmp_path: Path) -> None:
         ('when_not_certifiable = "refuse"', 'when_not_certifiable = "ignore"', "risk.when_not_certifiable"),
         ("least_batteries_per_type = 25", "least_batteries = 25", "risk.least_batteries_per_type"),
         ("least_batteries_per_type = 25", "least_batteries_per_type = 0", "risk.least_batteries_per_type"),
+        ('unsafe_outcomes = ["hold", "recycle"]', 'unsafe_outcomes = ["recycle"]', "must name hold"),
+        ('unsafe_outcomes = ["hold", "recycle"]', 'unsafe_outcomes = ["hold", "unsafe"]', "standing.unsafe_outcomes"),
+        ('overridden_by = ["capacity_test", "named_person"]', "overridden_by = []", "must name named_person"),
+        ('with_retest = "retest"', 'with_retest = "cascade"', "parts.with_retest"),
+        ("decision = 15", "decision = 0", "traceability.working_days.decision"),
+        ("decision = 15", "decision = 15.5", "traceability.working_days.decision"),
+        ("recoding = 15", "", "traceability.working_days.recoding"),
+        ('calendar = "china"', "", "traceability.calendar"),
         ("lowest_temperature_celsius = 15.0", "lowest_temperature_celsius = 40.0", "must lie below"),
         ("lowest_discharge_rate_c = 0.18", "lowest_discharge_rate_c = 1.3", "must lie below"),
     ],
