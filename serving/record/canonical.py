@@ -5,19 +5,29 @@ so a digest names a meaning and not a spelling. Nothing here knows what a leaf i
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
 import rfc8785
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from features.errors import PackGradeError, Problem
 
 LARGEST_INTEGER = 2**53 - 1
 
+_WRITTEN_ALIKE = {str, bool, type(None)}
+
+_ORDERED = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+
+_SMALL_FLOATS = (1e-6, 1e-5)
+"""From here to there the fast writer uses an exponent and RFC 8785 does not."""
+
 _WHOLE_FLOAT = re.compile(rb"\.0[],}]")
-_EXPONENT = re.compile(rb"e[-+]\d")
+_DOUBTFUL = (b"e+", b"e-6", b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4")
+"""What large floats, those from 1e-6 to 1e-5 and characters beyond the basic plane are written with."""
 
 
 class UnrecordableEntry(PackGradeError):  # noqa: N818 - reads as what it is: the entry cannot be recorded
@@ -52,6 +62,13 @@ def canonical_json(body: Mapping[str, object]) -> bytes:
     b'{"lower_ah":26.9,"upper_ah":30}'
     """
     try:
+        return to_json(_in_order(dict(body)))
+    except (_NotSurelyCanonical, ValueError, RecursionError):
+        return _exactly_canonical_json(body)
+
+
+def _exactly_canonical_json(body: Mapping[str, object]) -> bytes:
+    try:
         return rfc8785.dumps(dict(body))  # type: ignore[arg-type]
     except RecursionError as error:
         raise UnrecordableEntry([Problem("body", "must not be nested this deeply")]) from error
@@ -68,39 +85,70 @@ def canonical_object(stored: bytes) -> dict[str, Any]:
         If the bytes are not JSON, or order, spacing, escapes, doubled keys or the form of a number
         are not those of RFC 8785.
     """
-    try:
-        value = json.loads(stored.decode(), parse_int=_number, parse_constant=_no_number)
-        if not _is_surely_canonical(stored) and rfc8785.dumps(value) != stored:
-            raise ValueError("order, spacing, escapes, doubled keys or the form of a number")
-    except (ValueError, RecursionError) as error:
-        raise MalformedLeaf(f"not canonical JSON ({error})") from error
+    value = _surely_canonical(stored)
+    if value is None:
+        value = _exactly_canonical(stored)
     if not isinstance(value, dict):
         raise MalformedLeaf("not a JSON object")
     return value
 
 
-def _is_surely_canonical(stored: bytes) -> bool:
-    """Whether a fast reader and writer give back the very bytes, and nothing in them is special to RFC 8785.
+def _surely_canonical(stored: bytes) -> Any:
+    """Read JSON that another writer, with keys in order, gives back byte for byte.
 
-    The fast writer keeps the order of keys and differs from the RFC in whole floats, exponents and
-    large integers alone. A no means only that the slow, exact comparison must decide.
+    None means only that the slow, exact comparison must decide: wherever that writer and the RFC may differ, which
+    is in whole and in very large or small floats, in integers beyond 2**53 - 1, and in the order of characters beyond
+    the basic plane.
     """
     try:
-        value = from_json(stored, allow_inf_nan=False)
-    except ValueError:
-        return False
-    if to_json(value) != stored or _WHOLE_FLOAT.search(stored) or _EXPONENT.search(stored):
-        return False
-    return _is_in_order(value)
+        value = orjson.loads(stored)
+        alike = orjson.dumps(value, option=_ORDERED) == stored
+    except (ValueError, TypeError):
+        return None
+    doubtful = any(each in stored for each in _DOUBTFUL) or _WHOLE_FLOAT.search(stored) is not None
+    return value if alike and not doubtful else None
 
 
-def _is_in_order(value: object) -> bool:
-    if isinstance(value, dict):
-        names = list(value)
-        return names == sorted(names) and "".join(names).isascii() and all(map(_is_in_order, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_in_order, value))
-    return not isinstance(value, int) or abs(value) <= LARGEST_INTEGER
+def _exactly_canonical(stored: bytes) -> Any:
+    try:
+        value = json.loads(stored.decode(), parse_int=_number, parse_constant=_no_number)
+        if rfc8785.dumps(value) != stored:
+            raise ValueError("order, spacing, escapes, doubled keys or the form of a number")
+    except (ValueError, RecursionError) as error:
+        raise MalformedLeaf(f"not canonical JSON ({error})") from error
+    return value
+
+
+class _NotSurelyCanonical(Exception):  # noqa: N818 - reads as what it is
+    """The fast writer may write this otherwise than RFC 8785."""
+
+
+def _in_order(value: Any) -> Any:
+    """Return plain JSON that the fast writer writes as RFC 8785 does: keys in order, whole floats as integers."""
+    kind = type(value)
+    if kind in _WRITTEN_ALIKE:
+        return value
+    if kind is float:
+        return value if 1e-5 <= abs(value) < 1e15 and not value.is_integer() else _plain_number(value)
+    if kind is int and -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+        return value
+    if kind is dict and all(type(name) is str and name.isascii() for name in value):
+        return {
+            name: each if type(each := value[name]) in _WRITTEN_ALIKE else _in_order(each) for name in sorted(value)
+        }
+    if kind is list or kind is tuple:
+        return [_in_order(each) for each in value]
+    raise _NotSurelyCanonical
+
+
+def _plain_number(value: float) -> int | float:
+    if not math.isfinite(value) or _SMALL_FLOATS[0] <= abs(value) < _SMALL_FLOATS[1]:
+        raise _NotSurelyCanonical
+    if not value.is_integer():
+        return value
+    if abs(value) > LARGEST_INTEGER:
+        raise _NotSurelyCanonical
+    return int(value)
 
 
 def _no_number(name: str) -> float:

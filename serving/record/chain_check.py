@@ -5,11 +5,12 @@ is found, so that one fault is told once, at its place.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from serving.record.canonical import MalformedLeaf
-from serving.record.leaf import Leaf, parse_leaf
+from serving.record.leaf import Leaf, parsed_leaf
 from serving.record.store import Head
 
 
@@ -73,11 +74,17 @@ class ChainCheck:
         Entries seen.
     head : Head or None
         Index and recomputed digest of the last one.
+    leaf : Leaf or None
+        The last entry read; None where it is damaged.
+    body : mapping
+        Its body.
     """
 
     def __init__(self) -> None:
         self.entry_count = 0
         self.head: Head | None = None
+        self.leaf: Leaf | None = None
+        self.body: Mapping[str, Any] = {}
         self._battery_heads: dict[str, Head] = {}
         self._station_heads: dict[str, int] = {}
 
@@ -95,18 +102,20 @@ class ChainCheck:
     def _own_problems(
         self, entry: StoredEntry, stored: bytes, digest: str, previous: Head | None
     ) -> Iterator[RecordProblem]:
+        self.leaf = None
         event_id = next((str(value)[:64] for name, value in entry.columns if name == "event_id"), "")
         if entry.leaf_sha256 != digest:
             what = "column leaf_sha256 is not the digest of the stored leaf"
             yield _differs(what, entry.sequence, event_id, digest, entry.leaf_sha256)
         try:
-            leaf = parse_leaf(stored)
+            leaf, body = parsed_leaf(stored)
         except MalformedLeaf as error:
             details = "; ".join(str(problem) for problem in error.problems)
             yield RecordProblem(
                 f"the stored leaf is damaged, {error.rule} {details}".rstrip(), entry.sequence, event_id
             )
             return
+        self.leaf, self.body = leaf, body
         for name, value in entry.columns:
             if value != getattr(leaf, name):
                 what = f"column {name} differs from the leaf"

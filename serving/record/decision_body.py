@@ -1,8 +1,9 @@
 """A decision as it is written in the record, and the case read back from it.
 
-Everything a decision rests on goes into the leaf: identity, inspection, features, estimate,
-decision, and the digests of bundle and policy. A missing feature is null. What is written is
-plain JSON; `case_from_body` gives back the very case, so that it can be decided again.
+Everything a decision rests on goes into the leaf: identity, inspection, features, what the record said
+before, estimate, decision, and the digests of bundle and policy. A missing feature is null. What is
+written is plain JSON; `case_from_body` and `past_from_body` give back the very case and its past, so
+that it can be decided again.
 """
 
 import math
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter
 
 from features.measurement import MeasurementRun
 from models.decision import CapacityEstimate, GradingCase, GradingDecision
+from models.past import NOTHING_PAST, RecordedPast
 
 Json = dict[str, Any]
 
@@ -23,7 +25,11 @@ _CASE = TypeAdapter(GradingCase)
 
 
 def decision_body(
-    case: GradingCase, decision: GradingDecision, bundle: Mapping[str, str], runs: tuple[MeasurementRun, ...]
+    case: GradingCase,
+    decision: GradingDecision,
+    bundle: Mapping[str, str],
+    runs: tuple[MeasurementRun, ...],
+    past: RecordedPast = NOTHING_PAST,
 ) -> Json:
     """The body of a decision leaf.
 
@@ -37,6 +43,8 @@ def decision_body(
         ``name``, ``version`` and ``sha256`` of the bundle.
     runs : tuple of MeasurementRun
         The runs given; only their kind, source and times are written, never their rows.
+    past : RecordedPast, optional
+        What the record said of the battery before.
 
     Returns
     -------
@@ -48,6 +56,7 @@ def decision_body(
         "inspection": _plain(case.inspection),
         "runs": [_run_body(run) for run in runs],
         "vector": _plain(case.vector),
+        "past": past.as_json(),
         **outcome_body(decision),
         "bundle": dict(bundle),
     }
@@ -92,6 +101,11 @@ def case_from_body(body: Mapping[str, Any]) -> GradingCase:
     vector = _with_nan(body["vector"])
     vector["further"] = [_with_nan(each) for each in vector["further"]]
     return _CASE.validate_python({"identity": body["battery"], "inspection": body["inspection"], "vector": vector})
+
+
+def past_from_body(body: Mapping[str, Any]) -> RecordedPast:
+    """What the record said before a recorded decision; a decision older than this entry respected nothing."""
+    return RecordedPast.from_json(body.get("past"))
 
 
 def _with_nan(features: Mapping[str, Any]) -> Json:

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Generic, TypeVar
 
 from features.errors import PackGradeError
-from serving.record.store import Head, RecordUnavailable, Store, Writer
+from serving.record.store import Asked, Head, RecordUnavailable, Store, Writer
 
 LARGEST_GROUP = 512
 """Writes after which no further waiting ones join a commit, so that other processes get their turn."""
@@ -26,6 +27,7 @@ Seal = Callable[[Writer, list[Any]], list[Any]]
 @dataclass(frozen=True, slots=True)
 class _Waiting(Generic[T]):
     write: Callable[[Writer], T]
+    asked: Asked | None = None
     answer: Future[T] = field(default_factory=Future)
 
 
@@ -54,8 +56,15 @@ class GroupCommit:
         self._closed = False
         self._thread.start()
 
-    def hand_over(self, writes: Sequence[Callable[[Writer], T]]) -> list[Future[T]]:
+    def hand_over(self, writes: Sequence[Callable[[Writer], T]], asked: Sequence[Asked | None] = ()) -> list[Future[T]]:
         """Queue writes that belong into one transaction; one future each, answered after the commit.
+
+        Parameters
+        ----------
+        writes : sequence of callable
+            Each is given the writer.
+        asked : sequence of Asked or None
+            What each will look up, as far as it is known.
 
         Raises
         ------
@@ -64,7 +73,7 @@ class GroupCommit:
         """
         if self._closed or os.getpid() != self._process_id:
             raise RecordUnavailable("The ledger is closed, or was opened by another process.", what_to_do="Open it.")
-        group = [_Waiting(write) for write in writes]
+        group = [_Waiting(write, each) for write, each in zip_longest(writes, asked)]
         self._queue.put(group)
         return [waiting.answer for waiting in group]
 
@@ -85,15 +94,23 @@ class GroupCommit:
         self._store.close()
 
     def _committed(self, group: list[_Waiting[Any]]) -> list[tuple[Future[Any], Any]]:
-        """Run the group and all who joined it meanwhile; return only after the commit."""
+        """Run the group and all who join it before it is signed; return only after the commit."""
+        answers, outcomes = list[Future[Any]](), list[Any]()
         with self._store.writing() as writer:
             self._require_last_commit(writer)
             group.extend(self._also_waiting(len(group)))
-            running = [waiting for waiting in group if waiting.answer.set_running_or_notify_cancel()]
-            outcomes = self._seal(writer, [_outcome(waiting.write, writer) for waiting in running])
+            joined = list(group)
+            while joined:
+                running = [waiting for waiting in joined if waiting.answer.set_running_or_notify_cancel()]
+                writer.announce([waiting.asked for waiting in running if waiting.asked is not None])
+                outcomes += [_outcome(waiting.write, writer) for waiting in running]
+                answers += [waiting.answer for waiting in running]
+                joined = self._also_waiting(len(group))
+                group.extend(joined)
+            outcomes = self._seal(writer, outcomes)
             head = writer.head()
         self._last_commit = head
-        return list(zip([waiting.answer for waiting in running], outcomes, strict=True))
+        return list(zip(answers, outcomes, strict=True))
 
     def _also_waiting(self, joined_already: int) -> list[_Waiting[Any]]:
         joined: list[_Waiting[Any]] = []

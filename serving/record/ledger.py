@@ -8,20 +8,25 @@ meanwhile. Time, identifiers and randomness come with the entry.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from features.errors import PackGradeError
 from serving.record.canonical import canonical_json
-from serving.record.entry import EventExists, IdempotencyConflict, NewEntry, Recorded
+from serving.record.derived import Link, OutboxRow, Relation
+from serving.record.entry import ANY_HEAD, BatteryMoved, EventExists, IdempotencyConflict, NewEntry, Recorded
 from serving.record.group_commit import GroupCommit, Seal, awaited
-from serving.record.leaf import Leaf
-from serving.record.log_key import log_key
+from serving.record.leaf import Leaf, LeafKind
+from serving.record.location import RecordLocation, is_database, opened_store
+from serving.record.log_key import key_file, log_key_in
 from serving.record.merkle import consistency_proof, inclusion_proof
 from serving.record.seal import Sealing, with_receipt
-from serving.record.sqlite import SqliteStore
-from serving.record.store import Head, Reader, RecordUnavailable, Store, Writer, leaves
+from serving.record.store import Asked, Head, Reader, RecordUnavailable, Store, Writer, leaves
+
+T = TypeVar("T")
+Requirement = Callable[[Reader], None]
 
 
 class Ledger:
@@ -47,20 +52,46 @@ class Ledger:
 
     @classmethod
     def open(
-        cls, path: Path, software_version: str, patience_second: float = 10.0, witness: Path | None = None
+        cls,
+        location: RecordLocation,
+        software_version: str,
+        patience_second: float = 10.0,
+        witness: Path | None = None,
+        key: Path | None = None,
     ) -> Self:
-        """Open the SQLite record at a path, creating it, and its key beside it, if the folder holds none.
+        """Open the record at a location, creating it where there is none yet.
+
+        Parameters
+        ----------
+        location : Path or str
+            File, or ``postgresql://`` URL.
+        software_version : str
+            Release written into every leaf.
+        patience_second : float, optional
+            How long `append` waits for its commit. [s]
+        witness : Path, optional
+            File with the last checkpoint a witness holds.
+        key : Path, optional
+            File of the log's private key; beside a record in a file unless named, made for an empty log.
 
         Raises
         ------
         RecordUnavailable
-            If the folder is missing, or the file cannot be written or is not a record of this release.
+            If the folder or the database is missing, it cannot be written or is not a record of this
+            release, or the key of a database is not named.
         """
-        store = SqliteStore(path)
+        if key is None and is_database(location):
+            raise RecordUnavailable(
+                "A record in a database needs its key's place named.",
+                what_to_do="Set PACKGRADE_LOG_KEY to a file on storage of its own.",
+            )
+        store = opened_store(location)
         store.prepare()
         with store.reading() as reader:
             signed_before = reader.last_checkpoint()
-        return cls(store, Sealing(log_key(path, signed_before), witness), software_version, patience_second)
+        key_path = key or key_file(Path(location))
+        sealing = Sealing(log_key_in(key_path, signed_before), witness, key_path)
+        return cls(store, sealing, software_version, patience_second)
 
     def __enter__(self) -> Self:
         return self
@@ -72,16 +103,24 @@ class Ledger:
         """Write what is waiting, then stop the writer."""
         self._commits.close(self._patience_second)
 
-    def submit(self, entry: NewEntry) -> Future[Recorded]:
+    def submit(self, entry: NewEntry, require: Requirement | None = None) -> Future[Recorded]:
         """Hand an entry over without waiting; ``asyncio.wrap_future`` makes the answer awaitable.
 
         The answer is a `Recorded`, set after the commit, or one of the errors of `append`. Cancelling
         it before its transaction began leaves the entry out.
         """
-        return self._commits.hand_over([self._write_of(entry)])[0]
+        return self._commits.hand_over([self._write_of(entry, require)], [_asked(entry)])[0]
 
-    def append(self, entry: NewEntry) -> Recorded:
+    def append(self, entry: NewEntry, require: Requirement | None = None) -> Recorded:
         """Record an entry, or return the earlier one of the same station, key and request.
+
+        Parameters
+        ----------
+        entry : NewEntry
+            What is to be recorded.
+        require : callable, optional
+            Looks at the record inside the entry's own transaction, where nothing can move, and raises a
+            `PackGradeError` where the entry must not follow; not asked for an entry that stands already.
 
         Returns
         -------
@@ -94,12 +133,14 @@ class Ledger:
             If the station used the key for another request.
         EventExists
             If another entry has the event identifier.
+        BatteryMoved
+            If the battery has another last entry than the one the caller read.
         UnrecordableEntry
             If the body holds what JSON cannot.
         RecordUnavailable
             If the store cannot be written in time.
         """
-        return awaited(self.submit(entry), self._patience_second)
+        return awaited(self.submit(entry, require), self._patience_second)
 
     def append_many(self, entries: Sequence[NewEntry]) -> list[Recorded | PackGradeError]:
         """Record entries in order in one transaction; a few hundred at a time.
@@ -116,7 +157,7 @@ class Ledger:
         RecordUnavailable
             If the store cannot be written; then none of the entries is recorded.
         """
-        answers = self._commits.hand_over([self._write_of(entry) for entry in entries])
+        answers = self._commits.hand_over([self._write_of(entry) for entry in entries], list(map(_asked, entries)))
         return [self._outcome_of(answer) for answer in answers]
 
     def require_writable(self) -> None:
@@ -127,8 +168,11 @@ class Ledger:
         RecordUnavailable
             If the store cannot be written now.
         """
-        (answer,) = self._commits.hand_over([lambda writer: writer.head()])
-        awaited(answer, self._patience_second)
+        self._written(lambda writer: writer.head())
+
+    def reading(self) -> AbstractContextManager[Reader]:
+        """Open a consistent view, for whoever must look at several things at once."""
+        return self._store.reading()
 
     def find(self, station: str, idempotency_key: str) -> Recorded | None:
         """Return the entry a station wrote under a key, or None."""
@@ -172,12 +216,82 @@ class Ledger:
         with self._store.reading() as reader:
             return reader.last_checkpoint()
 
+    def last_of_kind(self, kind: LeafKind) -> Leaf | None:
+        """Return the last entry of a kind, or None."""
+        with self._store.reading() as reader:
+            return reader.last_of_kind(kind)
+
+    def outbox_page(self, first_sequence: int, at_most: int) -> list[OutboxRow]:
+        """Return what the platform is to be told, oldest first, from an index of the log on."""
+        with self._store.reading() as reader:
+            return reader.outbox_page(first_sequence, at_most)
+
+    def links_of_child(self, child_id: str, relation: Relation) -> list[Link]:
+        """Return what was said of a battery as the part or the old code, oldest first."""
+        with self._store.reading() as reader:
+            return reader.links_of_child(child_id, relation)
+
+    def links_of_parent(self, parent_id: str, relation: Relation) -> list[Link]:
+        """Return what was said of a battery as the whole or the new code, oldest first."""
+        with self._store.reading() as reader:
+            return reader.links_of_parent(parent_id, relation)
+
+    def pseudonym_of(self, kind: str, station: str, value: str) -> str | None:
+        """Return the pseudonym personal data is kept under, or None."""
+        with self._store.reading() as reader:
+            return reader.pseudonym_of(kind, station, value)
+
+    def erasable_value(self, pseudonym: str) -> str | None:
+        """Return what stands behind a pseudonym, or None once it was erased."""
+        with self._store.reading() as reader:
+            return reader.erasable_value(pseudonym)
+
+    def keep_erasable(self, pseudonym: str, salt: bytes, kind: str, station: str, value: str) -> str:
+        """Keep personal data apart from the log, where it can be erased.
+
+        Parameters
+        ----------
+        pseudonym : str
+            `serving.record.derived.pseudonym` of the rest.
+        salt : bytes
+            16 random bytes.
+        kind, station, value : str
+            What it is (``operator``), whose, and what it says.
+
+        Returns
+        -------
+        str
+            The pseudonym to use: an earlier one where the value is kept already.
+
+        Raises
+        ------
+        UnrecordableEntry
+            If the pseudonym is not that of the rest.
+        RecordUnavailable
+            If the store cannot be written in time.
+        """
+        return self._written(lambda writer: writer.keep_erasable(pseudonym, salt, kind, station, value))
+
+    def erase(self, pseudonym: str) -> bool:
+        """Erase what stands behind a pseudonym, for ever; whether something stood there.
+
+        Raises
+        ------
+        RecordUnavailable
+            If the store cannot be written in time.
+        """
+        return self._written(lambda writer: writer.erase(pseudonym))
+
     def __iter__(self) -> Iterator[Recorded]:
         """Iterate over all entries in order."""
         return map(Recorded.earlier, leaves(self._store))
 
-    def _write_of(self, entry: NewEntry) -> Callable[[Writer], Recorded]:
-        return partial(_record, entry, canonical_json(entry.body), self._software_version)
+    def _write_of(self, entry: NewEntry, require: Requirement | None = None) -> Callable[[Writer], Recorded]:
+        return partial(_record, entry, canonical_json(entry.body), self._software_version, require)
+
+    def _written(self, write: Callable[[Writer], T]) -> T:
+        (answer,) = self._commits.hand_over([write])
+        return awaited(answer, self._patience_second)
 
     def _outcome_of(self, answer: Future[Recorded]) -> Recorded | PackGradeError:
         try:
@@ -188,7 +302,13 @@ class Ledger:
             return error
 
 
-def _record(entry: NewEntry, body_json: bytes, software_version: str, writer: Writer) -> Recorded:
+def _asked(entry: NewEntry) -> Asked:
+    return Asked(entry.station, entry.idempotency_key, entry.event_id, entry.battery_id)
+
+
+def _record(
+    entry: NewEntry, body_json: bytes, software_version: str, require: Requirement | None, writer: Writer
+) -> Recorded:
     earlier = writer.find(entry.station, entry.idempotency_key)
     if earlier is not None:
         if earlier.request_sha256 != entry.request_sha256:
@@ -196,6 +316,8 @@ def _record(entry: NewEntry, body_json: bytes, software_version: str, writer: Wr
         return Recorded.earlier(earlier)
     if (namesake := writer.by_event_id(entry.event_id)) is not None:
         raise EventExists(entry, namesake)
+    if require is not None:
+        require(writer)
     leaf = _next_leaf(entry, body_json, software_version, writer)
     return Recorded(leaf, writer.append(leaf).leaf_sha256, replayed=False)
 
@@ -208,13 +330,15 @@ def _next_leaf(entry: NewEntry, body_json: bytes, software_version: str, reader:
     head = reader.head()
     station_head = reader.station_head(entry.station)
     battery_head = None if entry.battery_id is None else reader.battery_head(entry.battery_id)
+    if entry.expected_battery_head not in (ANY_HEAD, found := battery_head and battery_head.leaf_sha256):
+        raise BatteryMoved(entry, found)
     return Leaf(
         sequence=_following(head),
         event_id=entry.event_id,
         kind=entry.kind,
         battery_id=entry.battery_id,
         battery_sequence=None if entry.battery_id is None else _following(battery_head),
-        battery_previous_leaf_sha256=battery_head and battery_head.leaf_sha256,
+        battery_previous_leaf_sha256=found,
         station=entry.station,
         station_sequence=_following(station_head),
         idempotency_key=entry.idempotency_key,
@@ -223,6 +347,8 @@ def _next_leaf(entry: NewEntry, body_json: bytes, software_version: str, reader:
         previous_leaf_sha256=head and head.leaf_sha256,
         software_version=software_version,
         body_json=body_json,
+        operator=entry.operator,
+        station_clock=entry.station_clock_text,
     )
 
 

@@ -78,7 +78,7 @@ class Receipt:
 def receipt_of(leaf: Leaf, note: str, size: int, reader: Reader) -> Receipt:
     """Receipt of an entry under a checkpoint over the first `size` leaves."""
     proof = inclusion_proof(leaf.sequence, size, reader.subtree)
-    return Receipt(leaf.sequence, _text(leaf_hash(canonical_bytes(leaf))), _texts(proof), note)
+    return Receipt(leaf.sequence, _text(reader.subtree(0, leaf.sequence)), _texts(proof), note)
 
 
 def _texts(hashes: Sequence[bytes]) -> tuple[str, ...]:

@@ -8,188 +8,116 @@ an empty record in its mount point's place.
 """
 
 import fcntl
-import hashlib
+import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
-from serving.record.leaf import Leaf, canonical_bytes, parse_leaf
-from serving.record.merkle import completed_subtrees, leaf_hash
-from serving.record.store import Head, RecordUnavailable
+from serving.record.chain_check import RecordProblem
+from serving.record.leaf import Leaf, parse_leaf
+from serving.record.migrations import SCHEMA_VERSION, scripts
+from serving.record.sql import COLUMNS, Row, SqlReader, SqlWriter
+from serving.record.store import Asked, Head, RecordUnavailable, other_schema
 
 APPLICATION_ID = 0x50474C31
 """Marks the file as a PackGrade record (``PGL1``)."""
 
-SCHEMA_VERSION = 2
+_LARGEST_LOG_PAGES = 8000
+"""Pages of the write-ahead log (32 MB) after which a commit also moves it into the file, which waits for the disk
+twice more."""
 
-INDEX_COLUMNS = (
-    "sequence",
-    "event_id",
-    "battery_id",
-    "battery_sequence",
-    "station",
-    "station_sequence",
-    "idempotency_key",
-)
-"""Columns that repeat a field of the leaf under the same name."""
-
-SCHEMA = """
-CREATE TABLE leaf (
-    sequence INTEGER PRIMARY KEY CHECK (sequence >= 0),
-    event_id TEXT NOT NULL CHECK (length(event_id) = 32),
-    battery_id TEXT CHECK (battery_id <> ''),
-    battery_sequence INTEGER CHECK (battery_sequence >= 0),
-    station TEXT NOT NULL CHECK (station <> ''),
-    station_sequence INTEGER NOT NULL CHECK (station_sequence >= 0),
-    idempotency_key TEXT NOT NULL CHECK (idempotency_key <> ''),
-    leaf_sha256 TEXT NOT NULL CHECK (length(leaf_sha256) = 64),
-    leaf BLOB NOT NULL CHECK (length(leaf) > 0),
-    CHECK ((battery_id IS NULL) = (battery_sequence IS NULL))
-) STRICT;
-CREATE UNIQUE INDEX leaf_by_event ON leaf (event_id);
-CREATE UNIQUE INDEX leaf_by_battery ON leaf (battery_id, battery_sequence);
-CREATE UNIQUE INDEX leaf_by_station ON leaf (station, station_sequence);
-CREATE UNIQUE INDEX leaf_by_key ON leaf (station, idempotency_key);
-CREATE TRIGGER leaf_is_never_updated BEFORE UPDATE ON leaf
-BEGIN SELECT raise(ABORT, 'the record is append-only: a leaf is never updated'); END;
-CREATE TRIGGER leaf_is_never_deleted BEFORE DELETE ON leaf
-BEGIN SELECT raise(ABORT, 'the record is append-only: a leaf is never deleted'); END;
-CREATE TRIGGER leaf_is_only_appended BEFORE INSERT ON leaf
-WHEN NEW.sequence IS NOT (SELECT coalesce(max(sequence) + 1, 0) FROM leaf)
-  OR EXISTS (SELECT 1 FROM leaf WHERE event_id = NEW.event_id)
-  OR EXISTS (SELECT 1 FROM leaf WHERE battery_id = NEW.battery_id AND battery_sequence = NEW.battery_sequence)
-  OR EXISTS (SELECT 1 FROM leaf WHERE station = NEW.station AND station_sequence = NEW.station_sequence)
-  OR EXISTS (SELECT 1 FROM leaf WHERE station = NEW.station AND idempotency_key = NEW.idempotency_key)
-BEGIN SELECT raise(ABORT, 'the record is append-only: a leaf follows the last one and replaces none'); END;
-CREATE TABLE subtree (
-    level INTEGER NOT NULL CHECK (level >= 0),
-    place INTEGER NOT NULL CHECK (place >= 0),
-    hash BLOB NOT NULL CHECK (length(hash) = 32),
-    PRIMARY KEY (level, place)
-) STRICT, WITHOUT ROWID;
-CREATE TRIGGER subtree_is_never_updated BEFORE UPDATE ON subtree
-BEGIN SELECT raise(ABORT, 'the record is append-only: a subtree is never updated'); END;
-CREATE TRIGGER subtree_is_never_deleted BEFORE DELETE ON subtree
-BEGIN SELECT raise(ABORT, 'the record is append-only: a subtree is never deleted'); END;
-CREATE TRIGGER subtree_is_only_added BEFORE INSERT ON subtree
-WHEN EXISTS (SELECT 1 FROM subtree WHERE level = NEW.level AND place = NEW.place)
-BEGIN SELECT raise(ABORT, 'the record is append-only: a subtree replaces none'); END;
-CREATE TABLE checkpoint (
-    size INTEGER PRIMARY KEY CHECK (size > 0),
-    note TEXT NOT NULL CHECK (note <> '')
-) STRICT;
-CREATE TRIGGER checkpoint_is_never_updated BEFORE UPDATE ON checkpoint
-BEGIN SELECT raise(ABORT, 'the record is append-only: a checkpoint is never updated'); END;
-CREATE TRIGGER checkpoint_is_never_deleted BEFORE DELETE ON checkpoint
-BEGIN SELECT raise(ABORT, 'the record is append-only: a checkpoint is never deleted'); END;
-CREATE TRIGGER checkpoint_only_grows BEFORE INSERT ON checkpoint
-WHEN NEW.size IS NOT (SELECT max(sequence) + 1 FROM leaf) OR EXISTS (SELECT 1 FROM checkpoint WHERE size >= NEW.size)
-BEGIN SELECT raise(ABORT, 'the record is append-only: a checkpoint covers all leaves and more than the last'); END;
+_INSERT = {
+    table: f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    for table, columns in COLUMNS.items()
+}
+_BY_KEY = """
+SELECT station, idempotency_key, leaf FROM leaf
+WHERE (station, idempotency_key) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))
 """
-"""The insert triggers also stop ``INSERT OR REPLACE``, which deletes without firing the delete trigger."""
+_BY_EVENT = "SELECT event_id, leaf FROM leaf WHERE event_id IN (SELECT value FROM json_each(?))"
+_BATTERY_HEADS = """
+SELECT battery_id, battery_sequence, leaf_sha256 FROM json_each(?) AS asked CROSS JOIN leaf ON battery_id = value
+WHERE battery_sequence = (SELECT max(battery_sequence) FROM leaf WHERE battery_id = value)
+"""
 
-_COLUMNS = (*INDEX_COLUMNS, "leaf_sha256", "leaf")
-_INSERT = f"INSERT INTO leaf ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
-
-class SqliteReader:
-    """Reads of one connection; see `serving.record.store.Reader`."""
+class SqliteReader(SqlReader):
+    """Reads of one connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def head(self) -> Head | None:
-        """Return the last leaf of the log."""
-        return self._head("SELECT sequence, leaf_sha256 FROM leaf ORDER BY sequence DESC LIMIT 1")
+    def _rows(self, query: str, *values: object) -> Sequence[Row]:
+        return self._connection.execute(query, values).fetchall()
 
-    def battery_head(self, battery_id: str) -> Head | None:
-        """Return the last leaf of one battery, counted within the battery."""
-        columns, order = "battery_sequence, leaf_sha256", "battery_sequence DESC LIMIT 1"
-        return self._head(f"SELECT {columns} FROM leaf WHERE battery_id = ? ORDER BY {order}", battery_id)
 
-    def station_head(self, station: str) -> Head | None:
-        """Return the last leaf of one station, counted within the station."""
-        columns, order = "station_sequence, leaf_sha256", "station_sequence DESC LIMIT 1"
-        return self._head(f"SELECT {columns} FROM leaf WHERE station = ? ORDER BY {order}", station)
+class SqliteWriter(SqliteReader, SqlWriter):
+    """Writes of the one open write transaction.
+
+    Attributes
+    ----------
+    erased : bool
+        Whether something was to be erased, so that the write-ahead log must not keep it either.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self.erased = False
+        self._kept_back: dict[str, list[Row]] = {table: [] for table in COLUMNS}
+        self._by_key: dict[tuple[str, str], Leaf | None] = {}
+        self._by_event: dict[str, Leaf | None] = {}
+
+    def announce(self, asked: Sequence[Asked]) -> None:
+        """Look up at once what the entries about to be appended will ask for."""
+        keys = [(each.station, each.idempotency_key) for each in asked]
+        events = [each.event_id for each in asked]
+        batteries = {each.battery_id: None for each in asked if each.battery_id is not None}
+        heads = self._rows(_BATTERY_HEADS, json.dumps(list(batteries)))
+        by_key, by_event = self._rows(_BY_KEY, json.dumps(keys)), self._rows(_BY_EVENT, json.dumps(events))
+        self._by_key |= dict.fromkeys(keys) | {(row[0], row[1]): parse_leaf(row[2]) for row in by_key}
+        self._by_event |= dict.fromkeys(events) | {row[0]: parse_leaf(row[1]) for row in by_event}
+        self.know_battery_heads(batteries | {row[0]: Head(*row[1:]) for row in heads})
 
     def find(self, station: str, idempotency_key: str) -> Leaf | None:
         """Return the leaf a station wrote under a key."""
-        return self._one("station = ? AND idempotency_key = ?", station, idempotency_key)
+        place = (station, idempotency_key)
+        return self._by_key[place] if place in self._by_key else super().find(*place)
 
     def by_event_id(self, event_id: str) -> Leaf | None:
         """Return the leaf of an event."""
-        return self._one("event_id = ?", event_id)
-
-    def by_sequence(self, sequence: int) -> Leaf | None:
-        """Return the leaf at an index of the log."""
-        return self._one("sequence = ?", sequence)
-
-    def by_battery(self, battery_id: str) -> list[Leaf]:
-        """Return the leaves of one battery, oldest first."""
-        return self._all("battery_id = ? ORDER BY battery_sequence", battery_id)
-
-    def page(self, first_sequence: int, at_most: int) -> list[Leaf]:
-        """Return consecutive leaves of the log from an index on."""
-        return self._all("sequence >= ? ORDER BY sequence LIMIT ?", first_sequence, at_most)
-
-    def digest_at(self, sequence: int) -> str | None:
-        """Return the digest stored at an index of the log."""
-        row = self._connection.execute("SELECT leaf_sha256 FROM leaf WHERE sequence = ?", (sequence,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def subtree(self, level: int, place: int) -> bytes:
-        """Return the hash of a full subtree of the Merkle tree."""
-        query = "SELECT hash FROM subtree WHERE level = ? AND place = ?"
-        row = self._connection.execute(query, (level, place)).fetchone()
-        if row is None:
-            raise RecordUnavailable(
-                f"The record lacks subtree {place} of level {level}.", what_to_do="Keep the file and verify it."
-            )
-        return bytes(row[0])
-
-    def covering_checkpoint(self, sequence: int) -> str | None:
-        """Return the first signed checkpoint whose tree holds the leaf at an index."""
-        return self._note("WHERE size > ? ORDER BY size", sequence)
-
-    def last_checkpoint(self) -> str | None:
-        """Return the signed checkpoint over the most leaves."""
-        return self._note("ORDER BY size DESC")
-
-    def _note(self, which: str, *values: int) -> str | None:
-        row = self._connection.execute(f"SELECT note FROM checkpoint {which} LIMIT 1", values).fetchone()
-        return None if row is None else str(row[0])
-
-    def _head(self, query: str, *values: str) -> Head | None:
-        row = self._connection.execute(query, values).fetchone()
-        return None if row is None else Head(*row)
-
-    def _one(self, condition: str, *values: str | int) -> Leaf | None:
-        found = self._all(f"{condition} LIMIT 1", *values)
-        return found[0] if found else None
-
-    def _all(self, condition: str, *values: str | int) -> list[Leaf]:
-        rows = self._connection.execute(f"SELECT leaf FROM leaf WHERE {condition}", values)
-        return [parse_leaf(stored) for (stored,) in rows]
-
-
-class SqliteWriter(SqliteReader):
-    """A reader inside the one open write transaction."""
+        return self._by_event[event_id] if event_id in self._by_event else super().by_event_id(event_id)
 
     def append(self, leaf: Leaf) -> Head:
-        """Add the next leaf of the log and the subtrees it completes."""
-        stored = canonical_bytes(leaf)
-        digest = hashlib.sha256(stored).hexdigest()
-        indexed = [getattr(leaf, name) for name in INDEX_COLUMNS]
-        self._connection.execute(_INSERT, (*indexed, digest, stored))
-        completed = list(completed_subtrees(leaf.sequence, leaf_hash(stored), self.subtree))
-        self._connection.executemany("INSERT INTO subtree (level, place, hash) VALUES (?, ?, ?)", completed)
-        return Head(leaf.sequence, digest)
+        """Add the next leaf of the log, the subtrees it completes and the rows that follow from it."""
+        head = super().append(leaf)
+        self._by_key[leaf.station, leaf.idempotency_key] = self._by_event[leaf.event_id] = leaf
+        return head
 
-    def keep_checkpoint(self, size: int, note: str) -> None:
-        """Add a signed checkpoint over the first `size` leaves, more than any before it covers."""
-        self._connection.execute("INSERT INTO checkpoint (size, note) VALUES (?, ?)", (size, note))
+    def erase(self, pseudonym: str) -> bool:
+        """Erase what stands behind a pseudonym; whether something stood there."""
+        self.send()
+        found = self._connection.execute("DELETE FROM erasable WHERE pseudonym = ?", (pseudonym,)).rowcount > 0
+        self.erased = True
+        return found
+
+    def send(self) -> None:
+        """Hand the rows kept back to the database, which is faster with many at a time."""
+        for table, rows in self._kept_back.items():
+            if rows:
+                self._connection.executemany(_INSERT[table], rows)
+                rows.clear()
+
+    def _rows(self, query: str, *values: object) -> Sequence[Row]:
+        self.send()
+        return super()._rows(query, *values)
+
+    def _add(self, table: str, rows: Sequence[Row]) -> None:
+        self._kept_back[table].extend(rows)
+        if table in ("outbox", "link"):
+            self.send()  # its trigger takes a row only while its leaf is the last one
 
 
 class SqliteStore:
@@ -241,11 +169,28 @@ class SqliteStore:
             connection = self._writer()
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                yield SqliteWriter(connection)
+                writer = SqliteWriter(connection)
+                yield writer
+                writer.send()
                 connection.execute("COMMIT")
+                if writer.erased:
+                    _empty_log(connection)
             except BaseException:
                 self.close()
                 raise
+
+    @contextmanager
+    def exclusively(self) -> Iterator[sqlite3.Connection]:
+        """Keep every writer out and open the file whatever its schema; for upgrades.
+
+        Raises
+        ------
+        OSError
+            If there is no such file.
+        """
+        self.path.stat()
+        with self._turn():
+            yield self._connect("rw")
 
     def close(self) -> None:
         """Let go of the writer's connection; an open transaction is rolled back."""
@@ -262,6 +207,8 @@ class SqliteStore:
             connection = self._connect("rw")
             self._require_ours(connection)
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LARGEST_LOG_PAGES}")
             self._connection, self._identity = connection, (standing.st_dev, standing.st_ino)
         return self._connection
 
@@ -279,10 +226,7 @@ class SqliteStore:
         if application_id != APPLICATION_ID:
             raise RecordUnavailable(f"{self.path} is not a PackGrade record.", what_to_do="Name another file.")
         if version != SCHEMA_VERSION:
-            raise RecordUnavailable(
-                f"{self.path} has record schema {version}, this release reads {SCHEMA_VERSION}.",
-                what_to_do="Use the release that wrote it or a newer one.",
-            )
+            raise other_schema(str(self.path), version)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -301,6 +245,16 @@ class SqliteStore:
             raise RecordUnavailable(f"The record {self.path} cannot be used: {error}.", consequence) from error
 
 
+def _empty_log(connection: sqlite3.Connection) -> None:
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise RecordUnavailable(
+            "The row is erased, but the write-ahead log still holds what it said: somebody keeps the record open.",
+            "Everything else is done.",
+            "Let the reader end, then erase it once more.",
+        )
+
+
 def _is_blank(connection: sqlite3.Connection) -> bool:
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return objects == 0 and stamp(connection) == (0, 0)
@@ -309,7 +263,7 @@ def _is_blank(connection: sqlite3.Connection) -> bool:
 def _create_schema(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     stamped = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-    connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {stamped} COMMIT;")
+    connection.executescript(f"BEGIN IMMEDIATE; {' '.join(scripts('sqlite'))} {stamped} COMMIT;")
 
 
 def stamp(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -320,13 +274,34 @@ def stamp(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def schema_objects(connection: sqlite3.Connection) -> dict[str, str]:
-    """Return every table, index, trigger and view of a file with the statement that made it."""
-    rows = connection.execute("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema")
+    """Return every table, index, trigger and view of a file with the statement that made it and its table."""
+    rows = connection.execute(
+        "SELECT type || ' ' || name, coalesce(sql, '') || ' -- of ' || tbl_name FROM sqlite_schema"
+    )
     return dict(rows.fetchall())
 
 
+@cache
 def expected_schema_objects() -> dict[str, str]:
     """Return what `schema_objects` gives for an untouched record of this release."""
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(SCHEMA)
+        connection.executescript("".join(scripts("sqlite")))
         return schema_objects(connection)
+
+
+def header_problems(connection: sqlite3.Connection) -> Iterator[RecordProblem]:
+    """What the header of a file, and the version alembic keeps in it, say otherwise than this release."""
+    if (stamped := stamp(connection)) != (ours := (APPLICATION_ID, SCHEMA_VERSION)):
+        what = "is not a PackGrade record of this release (application id, schema version)"
+        if stamped[0] == APPLICATION_ID and stamped[1] < SCHEMA_VERSION:
+            what = f"{what}; `packgrade record upgrade` brings it up to date"
+        yield RecordProblem(what, expected=str(ours), found=str(stamped))
+    if "table alembic_version" in schema_objects(connection):
+        yield from version_problems(connection.execute("SELECT version_num FROM alembic_version").fetchall())
+
+
+def version_problems(rows: Sequence[Row]) -> Iterator[RecordProblem]:
+    """Compare the version alembic keeps with that of this release."""
+    if [tuple(row) for row in rows] != [(str(SCHEMA_VERSION),)]:
+        what = "names another schema version in table alembic_version"
+        yield RecordProblem(what, expected=str(SCHEMA_VERSION), found=f"{rows!s:.80}")

@@ -1,13 +1,13 @@
-"""Subtrees and checkpoints as a SQLite record stores them, held against the leaves; believes neither."""
+"""Subtrees and checkpoints as a record stores them, held against the leaves; believes neither."""
 
-import sqlite3
 from collections.abc import Iterator
 
 from serving.record.chain_check import RecordProblem, StoredEntry
+from serving.record.evidence import Evidence
 from serving.record.tree_check import Subtrees, TreeCheck
 
-_SUBTREE = "SELECT hash FROM subtree WHERE level = ? AND place = ?"
-_CHECKPOINTS = "SELECT size, note FROM checkpoint NOT INDEXED ORDER BY size"
+_SUBTREES = "SELECT place, hash FROM subtree WHERE level = ? AND place >= ? AND place < ?"
+_CHECKPOINTS = "SELECT size, note FROM checkpoint WHERE size > ? AND size <= ? ORDER BY size"
 
 
 class StoredTree:
@@ -15,16 +15,27 @@ class StoredTree:
 
     Parameters
     ----------
-    connection : sqlite3.Connection
-        Open on the record.
+    evidence : Evidence
+        The record.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._checkpoints = connection.execute(_CHECKPOINTS)
-        self._next = self._checkpoints.fetchone()
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._subtrees: dict[tuple[int, int], object] = {}
+        self._notes: dict[int, str] = {}
         self._known = 0
+        self._signed = 0
         self._differs = False
+
+    def fetch(self, size: int, count: int) -> None:
+        """Fetch what the next `count` leaves after the first `size` complete."""
+        self._subtrees = {}
+        for level in range((size + count).bit_length()):
+            bounds = (size >> level, (size + count) >> level)
+            rows = self._evidence.rows(_SUBTREES, level, *bounds) if bounds[0] < bounds[1] else ()
+            self._subtrees |= {(level, place): hashed for place, hashed in rows}
+        self._notes = {int(at): str(note) for at, note in self._evidence.rows(_CHECKPOINTS, size, size + count)}
+        self._signed += len(self._notes)
 
     def problems_of(self, entry: StoredEntry, tree: TreeCheck) -> Iterator[RecordProblem]:
         """Add an entry to the tree and compare what is stored of it; after the first difference nothing can agree."""
@@ -33,24 +44,19 @@ class StoredTree:
         completed = tree.completed(stored)
         self._known += len(completed)
         if not self._differs:
-            problems = [*self._subtree_problems(entry, completed), *tree.problems_with(self._note(tree.size))]
+            note = self._notes.get(tree.size)
+            problems = [*self._subtree_problems(entry, completed), *tree.problems_with(note)]
             self._differs = bool(problems)
             yield from problems[:1]
         yield from tree.problems_elsewhere()
 
-    def _note(self, size: int) -> str | None:
-        if self._next is None or self._next[0] != size:
-            return None
-        note, self._next = str(self._next[1]), self._checkpoints.fetchone()
-        return note
-
     def _subtree_problems(self, entry: StoredEntry, completed: Subtrees) -> Iterator[RecordProblem]:
         for level, place, hashed in completed:
-            row = self._connection.execute(_SUBTREE, (level, place)).fetchone()
-            if row is None or row[0] != hashed:
-                found = "nothing" if row is None else f"{row[0]!r:.80}"
+            found = self._subtrees.get((level, place))
+            if found != hashed:
+                shown = "nothing" if found is None else f"{found!r:.80}"
                 what = f"subtree {place} of level {level} is not the hash of its leaves"
-                yield RecordProblem(what, entry.sequence, expected=hashed.hex(), found=found)
+                yield RecordProblem(what, entry.sequence, expected=hashed.hex(), found=shown)
 
     def problems_at_the_end(self, tree: TreeCheck) -> Iterator[RecordProblem]:
         """Subtrees and checkpoints of leaves that are not there, and entries no checkpoint covers."""
@@ -59,12 +65,15 @@ class StoredTree:
         yield from tree.problems_at_the_end()
 
     def _end_problems(self, tree: TreeCheck) -> Iterator[RecordProblem]:
-        (stored,) = self._connection.execute("SELECT count(*) FROM subtree").fetchone()
+        stored = self._evidence.rows(f"SELECT count(*) FROM subtree{self._evidence.scan}")[0][0]
         if stored != self._known:
             yield RecordProblem("the count of stored subtrees is wrong", expected=str(self._known), found=str(stored))
-        if self._next is not None:
+        query = f"SELECT count(*), coalesce(max(size), 0) FROM checkpoint{self._evidence.scan}"
+        signed, covered = self._evidence.rows(query)[0]
+        if covered > tree.size:
             what = "is missing although the record's own checkpoint covers it"
-            yield RecordProblem(what, self._next[0] - 1, found=f"{tree.size} entries")
-        (covered,) = self._connection.execute("SELECT coalesce(max(size), 0) FROM checkpoint").fetchone()
+            yield RecordProblem(what, covered - 1, found=f"{tree.size} entries")
+        elif signed != self._signed:
+            yield RecordProblem("a checkpoint covers no entries", expected=str(self._signed), found=str(signed))
         if covered < tree.size:
             yield RecordProblem("stands under no signed checkpoint", tree.size - 1, found=f"{covered} entries signed")

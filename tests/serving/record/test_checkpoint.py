@@ -1,12 +1,22 @@
 import base64
 import hashlib
+import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.record.checkpoint import Checkpoint, CheckpointRefused, SignerKey, VerifierKey, opened_checkpoint
+from serving.record.checkpoint import (
+    Checkpoint,
+    CheckpointRefused,
+    SignerKey,
+    VerifierKey,
+    note_kept,
+    opened_checkpoint,
+    signed_note,
+    signers,
+)
 
 ROOT = hashlib.sha256(b"root").digest()
 HEAD = Checkpoint("packgrade/test", 42, ROOT)
@@ -87,3 +97,26 @@ def test_a_checkpoint_without_sense_cannot_be_made() -> None:
     for origin, size, root in (("", 1, ROOT), ("a b", 1, ROOT), ("a", -1, ROOT), ("a", 1, ROOT[:31])):
         with pytest.raises(ValueError, match="A checkpoint needs"):
             Checkpoint(origin, size, root)
+
+
+@pytest.mark.parametrize("number", [0x00, 0x02, 0x04, 0x06, 0xFF])
+def test_a_key_of_an_unknown_algorithm_is_refused_naming_it_and_what_is_known(number: int) -> None:
+    encoded = base64.b64encode(bytes([number]) + bytes(32)).decode()
+    for text in (f"log+00000000+{encoded}", f"PRIVATE+KEY+log+00000000+{encoded}"):
+        read = SignerKey.parsed if text.startswith("PRIVATE") else VerifierKey.parsed
+        with pytest.raises(CheckpointRefused, match=rf"algorithm 0x{number:02x}; this release knows 0x01 \(Ed25519\)"):
+            read(text)
+
+
+def test_the_signers_of_a_note_are_told_in_their_order() -> None:
+    assert signers(signed_note(HEAD, KEY, OTHER)) == [(key.name, key.verifier.key_hash) for key in (KEY, OTHER)]
+
+
+def test_a_kept_reply_of_the_service_holds_the_note_itself():
+    note = "packgrade/log\n1\nAAAA\n\n\u2014 packgrade/log BBBB\n"
+    assert note_kept(json.dumps({"checkpoint": note})) == note_kept(note) == note
+
+
+@pytest.mark.parametrize("other", ["", "{", "[]", '{"checkpoint": 3}', '{"note": "x"}'])
+def test_what_is_no_reply_is_left_as_it_is_to_be_refused(other):
+    assert note_kept(other) == other

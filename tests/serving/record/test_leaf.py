@@ -26,7 +26,10 @@ LEAF = Leaf(
     previous_leaf_sha256="ef" * 32,
     software_version="0.1.0",
     body_json=canonical_json({"estimate": {"lower_ah": 26.9, "upper_ah": 30.0}, "unmeasured": None, "note": "余能"}),
+    operator="0a" * 16,
+    station_clock="2026-11-22T08:31:07.000000Z",
 )
+FORMAT_1 = replace(LEAF, operator=None, station_clock=None, format_version=1)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -40,9 +43,29 @@ json_objects = st.dictionaries(st.text(max_size=4), json_values, max_size=5)
 def test_a_leaf_is_the_canonical_json_of_its_fields_with_the_body_inside() -> None:
     said = json.loads(canonical_bytes(LEAF))
     assert said["body"] == {"estimate": {"lower_ah": 26.9, "upper_ah": 30}, "unmeasured": None, "note": "余能"}
-    assert (said["sequence"], said["kind"], said["format_version"]) == (17, "decision", 1)
+    assert (said["sequence"], said["kind"], said["format_version"]) == (17, "decision", 2)
+    assert (said["operator"], said["station_clock"]) == ("0a" * 16, "2026-11-22T08:31:07.000000Z")
     assert rfc8785.dumps(said) == canonical_bytes(LEAF)
-    assert len(said) == 15
+    assert len(said) == 17
+
+
+def test_a_leaf_of_format_1_is_still_read_and_written_as_it_was() -> None:
+    said = json.loads(canonical_bytes(LEAF)) | {"format_version": 1}
+    del said["operator"], said["station_clock"]
+    written = rfc8785.dumps(said)
+    leaf = parse_leaf(written)
+    assert (leaf.format_version, leaf.operator, leaf.station_clock) == (1, None, None)
+    assert canonical_bytes(leaf) == written
+    assert parse_leaf(canonical_bytes(FORMAT_1)) == FORMAT_1
+
+
+def test_a_leaf_of_format_1_names_no_operator_and_no_station_clock_in_memory_or_in_bytes() -> None:
+    with pytest.raises(UnrecordableEntry, match="must be 2 to name an operator"):
+        replace(LEAF, format_version=1)
+    with pytest.raises(MalformedLeaf, match="format 1 or 2"):
+        parse_leaf(_spelled(json.loads(canonical_bytes(LEAF)) | {"format_version": 1}))
+    with pytest.raises(MalformedLeaf, match="format 1 or 2"):
+        parse_leaf(_spelled(json.loads(canonical_bytes(FORMAT_1)) | {"format_version": 2}))
 
 
 def test_the_digest_is_the_sha256_of_exactly_the_stored_bytes() -> None:
@@ -140,7 +163,8 @@ def test_a_body_nested_without_end_is_refused_and_not_a_crash() -> None:
         ("battery_previous_leaf_sha256", "ab"), ("station", ""), ("station", None), ("station_sequence", "9"),
         ("idempotency_key", "k" * 256), ("idempotency_key", "\ud800"), ("request_sha256", "CD" * 32),
         ("recorded_at", "2026-11-22T08:30:00+08:00"), ("recorded_at", "2026-13-22T08:30:00Z"), ("recorded_at", "now"),
-        ("previous_leaf_sha256", ""), ("software_version", ""), ("format_version", 2), ("format_version", True),
+        ("previous_leaf_sha256", ""), ("software_version", ""), ("format_version", 3), ("format_version", True),
+        ("operator", "Li Wei"), ("operator", ""), ("station_clock", "2026-11-22 08:31"), ("station_clock", 0),
     ],
 )  # fmt: skip
 def test_a_field_that_breaks_its_rule_is_refused_naming_it_in_memory_and_in_bytes(field: str, value: object) -> None:
@@ -154,7 +178,7 @@ def test_a_field_that_breaks_its_rule_is_refused_naming_it_in_memory_and_in_byte
 def test_a_leaf_with_a_field_too_many_or_too_few_is_refused() -> None:
     said = json.loads(canonical_bytes(LEAF))
     for changed in (said | {"vin": "L"}, {name: said[name] for name in said if name != "station"}, said | {"body": []}):
-        with pytest.raises(MalformedLeaf, match="fields are not those of a leaf of format 1"):
+        with pytest.raises(MalformedLeaf, match="fields are not those of a leaf of format 1 or 2"):
             parse_leaf(canonical_json(changed))
 
 

@@ -13,8 +13,9 @@ import pytest
 from serving.record.leaf import canonical_bytes, leaf_sha256
 from serving.record.ledger import Ledger
 from serving.record.log_key import log_key
+from serving.record.migrations import SCHEMA_VERSION
 from serving.record.seal import Sealing
-from serving.record.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteStore
+from serving.record.sqlite import APPLICATION_ID, SqliteStore
 from serving.record.store import RecordUnavailable
 from serving.record.verify import verify_record
 from tests.support.record_entries import append_numbered, new_entry
@@ -77,12 +78,12 @@ def test_every_transaction_waits_for_the_disk(path: Path, ledger: Ledger) -> Non
         ("DELETE FROM leaf WHERE sequence = 2", "never deleted"),
         ("DELETE FROM leaf", "never deleted"),
         ("INSERT OR REPLACE INTO leaf SELECT * FROM leaf WHERE sequence = 2", "replaces none"),
-        (f"REPLACE INTO leaf SELECT 3, event_id, 'B', 0, 'S', 0, 'K', {COPIED}", "replaces none"),
-        (f"REPLACE INTO leaf SELECT 3, {FRESH}, 'B', 0, station, 7, idempotency_key, {COPIED}", "replaces none"),
-        (f"REPLACE INTO leaf SELECT 3, {FRESH}, 'B', 0, station, station_sequence, 'K', {COPIED}", "replaces none"),
-        (f"REPLACE INTO leaf SELECT 3, {FRESH}, battery_id, 0, 'S', 0, 'K', {COPIED}", "replaces none"),
-        (f"INSERT INTO leaf SELECT 4, {FRESH}, 'B', 0, 'S', 0, 'K', {COPIED}", "follows the last"),
-        (f"INSERT INTO leaf SELECT 3, {FRESH}, 'B', NULL, 'S', 0, 'K', {COPIED}", "CHECK"),
+        (f"REPLACE INTO leaf SELECT 3, event_id, kind, 'B', 0, 'S', 0, 'K', {COPIED}", "replaces none"),
+        (f"REPLACE INTO leaf SELECT 3, {FRESH}, kind, 'B', 0, station, 7, idempotency_key, {COPIED}", "replaces none"),
+        (f"REPLACE INTO leaf SELECT 3, {FRESH}, kind, 'B', 0, station, station_sequence, 'K', {COPIED}", "replaces"),
+        (f"REPLACE INTO leaf SELECT 3, {FRESH}, kind, battery_id, 0, 'S', 0, 'K', {COPIED}", "replaces none"),
+        (f"INSERT INTO leaf SELECT 4, {FRESH}, kind, 'B', 0, 'S', 0, 'K', {COPIED}", "follows the last"),
+        (f"INSERT INTO leaf SELECT 3, {FRESH}, kind, 'B', NULL, 'S', 0, 'K', {COPIED}", "CHECK"),
     ],
 )  # fmt: skip
 def test_sqlite_itself_refuses_to_change_delete_replace_or_skip(

@@ -15,7 +15,7 @@ import pytest
 from serving.record.canonical import canonical_json
 from serving.record.ledger import Ledger
 from serving.record.log_key import log_key
-from serving.record.sqlite import INDEX_COLUMNS
+from serving.record.sql import INDEX_COLUMNS
 from serving.record.store import Head
 from serving.record.verify import SHOWN_PROBLEMS, VerificationReport, verify_record
 from tests.support.log_forger import reseal
@@ -121,6 +121,7 @@ def test_progress_tells_how_many_entries_are_done_of_how_many(path: Path) -> Non
 MUTATIONS = {
     "sequence": "UPDATE leaf SET sequence = 1000 WHERE sequence = 9",
     "event_id": f"UPDATE leaf SET event_id = '{'0' * 32}' WHERE sequence = 9",
+    "kind": "UPDATE leaf SET kind = 'refusal' WHERE sequence = 9",
     "battery_id": "UPDATE leaf SET battery_id = 'ANOTHER' WHERE sequence = 9",
     "battery_sequence": "UPDATE leaf SET battery_sequence = 7 WHERE sequence = 9",
     "station": "UPDATE leaf SET station = 'another' WHERE sequence = 9",
