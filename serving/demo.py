@@ -19,6 +19,7 @@ from rich.text import Text
 
 from serving.local_service import LocalService, local_service
 from serving.printing import decision_panel
+from serving.record.leaf import LeafKind
 from serving.record.verify import verify_record
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -164,11 +165,16 @@ def repetition_problems(first: Mapping[str, Any], again: Mapping[str, Any], read
     return problems
 
 
+_ACTIVATIONS = (LeafKind.BUNDLE_ACTIVATED, LeafKind.POLICY_ACTIVATED)
+"""What a service records before its first decision."""
+
+
 def _verified(console: Console, service: LocalService, last: Mapping[str, Any]) -> list[str]:
     receipt = (last["recorded"]["sequence"], last["recorded"]["leaf_sha256"])
-    problems = record_problems(service.record_file, receipt, len(BATTERIES))
+    entry_count = len(BATTERIES) + len(_ACTIVATIONS)
+    problems = record_problems(service.record_file, receipt, entry_count)
     if not problems:
-        _say(console, "", f"The record verifies: {len(BATTERIES)} entries, every digest recomputed,")
+        _say(console, "", f"The record verifies: {entry_count} entries, every digest recomputed,")
         _say(console, f"  the last one as the receipt of decision {last['decision_id']} says.")
     return problems
 

@@ -6,10 +6,12 @@ to that caller alone. Nothing here knows HTTP.
 """
 
 import logging
+from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from features.errors import PackGradeError
+from serving.events.activations import record_activations
 from serving.grading import Grader, open_record
 from serving.record.store import RecordUnavailable
 from serving.settings import Settings, software_version
@@ -38,6 +40,7 @@ class Desk:
         self._opening = Lock()
         self._ledger: Ledger | None = None
         self._grader: Grader | None = None
+        self._is_activated = False
         self._was_ready: bool | None = None
 
     def ledger(self) -> "Ledger":
@@ -52,18 +55,22 @@ class Desk:
             return self._opened_ledger()
 
     def grader(self) -> Grader:
-        """Return the grader.
+        """Return the grader; the first time the record is told which bundle and policy are in force.
 
         Raises
         ------
         RecordUnavailable
-            If the record cannot be opened.
+            If the record cannot be opened, or not be told.
         NotReady
             If bundle or policy cannot be used, naming the cause.
         """
         with self._opening:
+            ledger = self._opened_ledger()
             if self._grader is None:
-                self._grader = self._opened_grader(self._opened_ledger())
+                self._grader = self._opened_grader(ledger)
+            if not self._is_activated:
+                record_activations(ledger, self._grader, datetime.now(UTC))
+                self._is_activated = True
             return self._grader
 
     def is_ready(self) -> bool:
@@ -88,7 +95,9 @@ class Desk:
 
     def _opened_ledger(self) -> "Ledger":
         if self._ledger is None:
-            self._ledger = open_record(self.settings.record_file, software_version(), self.settings.witness_file)
+            self._ledger = open_record(
+                self.settings.record_file, software_version(), self.settings.witness_file, self.settings.log_key_file
+            )
         return self._ledger
 
     def _opened_grader(self, ledger: "Ledger") -> Grader:

@@ -1,15 +1,18 @@
 """Grade a battery: history in, recorded decision out. The one path, online, in batch and in replay.
 
-    history -> extract -> assess -> decide -> record -> RecordedDecision
+    history -> extract -> assess -> decide, in view of the record -> record -> RecordedDecision
 
-Nothing here knows HTTP, files of measurements or training. A `RecordedDecision` exists only after
-the record has committed it: that is the only thing a door can send out.
+A decision is recorded only if the battery got no entry since its past was read; else the past is read
+and the decision made again. Nothing here knows HTTP, files of measurements or training. A
+`RecordedDecision` exists only after the record has committed it: that is the only thing a door can
+send out.
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,14 +23,25 @@ from features.measurement import BatteryHistory
 from models.assessment import assess_many
 from models.bundle import Bundle, load_bundle
 from models.certification import certified
-from models.decision import GradingCase, GradingDecision
+from models.decision import Assessment, GradingCase, GradingDecision
+from models.past import NOTHING_PAST, RecordedPast
 from models.policy import Policy
 from models.policy_file import load_policy
-from serving.record.decision_body import case_from_body, decision_body, outcome_body
-from serving.record.entry import NewEntry, Recorded
+from serving.due_dates import DueDates
+from serving.events.past import BatteryPast, battery_pasts
+from serving.record.decision_body import case_from_body, decision_body, outcome_body, past_from_body
+from serving.record.entry import BatteryMoved, NewEntry, Recorded
 from serving.record.leaf import Leaf, LeafKind
 from serving.record.ledger import Ledger
+from serving.record.location import RecordLocation
 from serving.record.receipt import Receipt
+from serving.record.store import RecordUnavailable
+from serving.station_clock import clock_note
+from serving.turns import Turns
+
+MOST_TRIES = 32
+"""How often a battery is decided on because it got another entry meanwhile; four processes that grade nothing but
+the same battery lose eight turns in a row about once in fifty gradings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,10 @@ class GradingRequest:
         Identifier the decision gets if it is new.
     moment : datetime
         Grading moment; nothing available later is used. Aware.
+    operator : str or None
+        Pseudonym of the person at the station (`serving.events.operators`).
+    station_clock : datetime or None
+        What the station's own clock said. Aware.
     """
 
     station: str
@@ -53,6 +71,23 @@ class GradingRequest:
     request_sha256: str
     event_id: str
     moment: datetime
+    operator: str | None = None
+    station_clock: datetime | None = None
+
+    def entry(self, kind: LeafKind, battery_id: str | None, body: Mapping[str, object]) -> NewEntry:
+        """What this request has recorded; a station clock far from ours is told in the body."""
+        return NewEntry(
+            kind=kind,
+            battery_id=battery_id,
+            station=self.station,
+            idempotency_key=self.idempotency_key,
+            request_sha256=self.request_sha256,
+            event_id=self.event_id,
+            recorded_at=self.moment,
+            body={**body, **clock_note(self.station_clock, self.moment)},
+            operator=self.operator,
+            station_clock=self.station_clock,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,6 +122,20 @@ class Replay:
     differences: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """A battery measured and assessed; what the record says of it is still to be read."""
+
+    case: GradingCase
+    assessment: Assessment
+    history: BatteryHistory
+    request: GradingRequest
+
+    @property
+    def battery_id(self) -> str:
+        return self.case.identity.battery_id
+
+
 class Grader:
     """Grades batteries with one bundle under one policy into one record.
 
@@ -96,8 +145,8 @@ class Grader:
         Trained models.
     policy : Policy
         Rules in force.
-    ledger : Ledger
-        The record's writer.
+    ledger : Ledger or None
+        The record's writer; None for a grader that only decides again what a record holds.
 
     Raises
     ------
@@ -106,17 +155,32 @@ class Grader:
         cannot support what the policy promises.
     """
 
-    def __init__(self, bundle: Bundle, policy: Policy, ledger: Ledger) -> None:
+    def __init__(self, bundle: Bundle, policy: Policy, ledger: Ledger | None) -> None:
         bundle.require_cuts(policy.cuts)
         certification = certified(bundle.calibration, policy.cuts, policy.risk)
         certification.require()
         self.bundle = bundle
         self.policy = policy
+        self.due_dates = DueDates(policy.traceability)
+        self._turns = Turns()
         self._terms = policy.terms(certification)
-        self._ledger = ledger
+        self._writer = ledger
+
+    @property
+    def ledger(self) -> Ledger:
+        """The record's writer.
+
+        Raises
+        ------
+        RecordUnavailable
+            If there is none.
+        """
+        if self._writer is None:
+            raise RecordUnavailable("This grader only decides again and has no record.", what_to_do="Open one with it.")
+        return self._writer
 
     @classmethod
-    def open(cls, bundle_folder: Path, policy_file: Path, ledger: Ledger) -> "Grader":
+    def open(cls, bundle_folder: Path, policy_file: Path, ledger: Ledger | None) -> "Grader":
         """Grader over a bundle folder and a policy file.
 
         Raises
@@ -148,26 +212,33 @@ class Grader:
             If the record cannot be written (nothing was decided), or the key was used for
             something else.
         """
-        earlier = self._ledger.find(request.station, request.idempotency_key)
+        earlier = self.ledger.find(request.station, request.idempotency_key)
         if earlier is not None and earlier.leaf.request_sha256 == request.request_sha256:
             return _recorded_decision(earlier, repeated=True)
-        return _told(self._ledger.append(self._entry(history, request)))
+        case = GradingCase(history.identity, history.inspection, extract(history, request.moment))
+        (answer,) = self._recorded([_Judged(case, self._assessed((case,))[0], history, request)])
+        if isinstance(answer, PackGradeError):
+            raise answer
+        return answer
 
     def grade_many(
         self, asked: Sequence[tuple[BatteryHistory, GradingRequest]]
     ) -> list[RecordedDecision | PackGradeError]:
-        """Grade several batteries and record them in one commit; a refusal concerns its own battery only."""
-        entries = self._entries(asked)
-        answers = iter(self._ledger.append_many([each for each in entries if isinstance(each, NewEntry)]))
-        outcomes = [next(answers) if isinstance(each, NewEntry) else each for each in entries]
-        return [each if isinstance(each, PackGradeError) else _told(each) for each in outcomes]
+        """Grade several batteries and record them in one commit; a refusal concerns its own battery only.
 
-    def decide(self, case: GradingCase) -> GradingDecision:
-        """Decision for a case; pure, records nothing."""
-        return self._decisions((case,))[0]
+        A battery asked for twice, or overtaken by another grading, is decided again in a further commit.
+        """
+        judged = self._judged(asked)
+        answers = iter(self._recorded([each for each in judged if isinstance(each, _Judged)]))
+        return [next(answers) if isinstance(each, _Judged) else each for each in judged]
+
+    def decide(self, case: GradingCase, past: RecordedPast = NOTHING_PAST) -> GradingDecision:
+        """Decision for a case in view of its past; pure, reads and records nothing."""
+        (assessment,) = self._assessed((case,))
+        return self.policy.decide(case, assessment, self.bundle.sha256, past)
 
     def replay(self, leaf: Leaf) -> Replay:
-        """Decide a recorded case again and compare bit for bit.
+        """Decide a recorded case again and compare bit for bit, in view of the past it was decided in.
 
         Raises
         ------
@@ -175,49 +246,57 @@ class Grader:
             ``ARTIFACT_HASH_MISMATCH`` if the record names another bundle or policy than this grader has.
         """
         self._require_same_artifacts(leaf)
-        stored = {part: leaf.body[part] for part in ("estimate", "certificate", "decision", "policy")}
-        again = json.loads(json.dumps(outcome_body(self.decide(case_from_body(leaf.body)))))
+        body = leaf.body
+        stored = {part: body[part] for part in ("estimate", "certificate", "decision", "policy")}
+        decision = self.decide(case_from_body(body), past_from_body(body))
+        again = json.loads(json.dumps(outcome_body(decision)))
         return Replay(leaf.event_id, stored == again, tuple(part for part in stored if stored[part] != again[part]))
 
-    def _decisions(self, cases: Sequence[GradingCase]) -> list[GradingDecision]:
-        """Decisions for several cases, each to the last bit what the case alone gets."""
-        assessments = assess_many(cases, self.bundle, self._terms)
-        return [
-            self.policy.decide(case, assessment, self.bundle.sha256)
-            for case, assessment in zip(cases, assessments, strict=True)
-        ]
+    def _assessed(self, cases: Sequence[GradingCase]) -> list[Assessment]:
+        """Assessments of several cases, each to the last bit what the case alone gets."""
+        return list(assess_many(cases, self.bundle, self._terms))
 
-    def _entry(self, history: BatteryHistory, request: GradingRequest) -> NewEntry:
-        case = GradingCase(history.identity, history.inspection, extract(history, request.moment))
-        return self._new_entry(case, self.decide(case), history, request)
-
-    def _entries(self, asked: Sequence[tuple[BatteryHistory, GradingRequest]]) -> list[NewEntry | InvalidInput]:
+    def _judged(self, asked: Sequence[tuple[BatteryHistory, GradingRequest]]) -> "list[_Judged | InvalidInput]":
         vectors = extract_many([(history, request.moment) for history, request in asked])
         cases = [
             GradingCase(history.identity, history.inspection, vector)
             for (history, _), vector in zip(asked, vectors, strict=True)
             if not isinstance(vector, InvalidInput)
         ]
-        decided = iter(zip(cases, self._decisions(cases), strict=True))
+        assessed = iter(zip(cases, self._assessed(cases), strict=True))
         return [
-            vector if isinstance(vector, InvalidInput) else self._new_entry(*next(decided), history, request)
+            vector if isinstance(vector, InvalidInput) else _Judged(*next(assessed), history, request)
             for (history, request), vector in zip(asked, vectors, strict=True)
         ]
 
-    def _new_entry(
-        self, case: GradingCase, decision: GradingDecision, history: BatteryHistory, request: GradingRequest
-    ) -> NewEntry:
-        runs = tuple(history.as_available_at(request.moment).runs)
-        return NewEntry(
-            kind=LeafKind.DECISION,
-            battery_id=history.identity.battery_id,
-            station=request.station,
-            idempotency_key=request.idempotency_key,
-            request_sha256=request.request_sha256,
-            event_id=request.event_id,
-            recorded_at=request.moment,
-            body=decision_body(case, decision, self.bundle.stamp, runs),
-        )
+    def _recorded(self, judged: "Sequence[_Judged]") -> list[RecordedDecision | PackGradeError]:
+        """Decide in view of the record and record, the batteries' first rows first; who was overtaken tries again."""
+        answers = dict[int, RecordedDecision | PackGradeError]()
+        tries = Counter[int]()
+        with self._turns.of(each.battery_id for each in judged):
+            while waiting := [number for number in range(len(judged)) if number not in answers]:
+                turn = sorted({judged[number].battery_id: number for number in reversed(waiting)}.values())
+                tries.update(turn)
+                outcomes = self.ledger.append_many(self._entries([judged[number] for number in turn]))
+                for number, outcome in zip(turn, outcomes, strict=True):
+                    if not isinstance(outcome, BatteryMoved):
+                        answers[number] = outcome if isinstance(outcome, PackGradeError) else _told(outcome)
+                    elif tries[number] >= MOST_TRIES:
+                        answers[number] = _overtaken(judged[number].battery_id)
+        return [answers[number] for number in range(len(judged))]
+
+    def _entries(self, judged: "Sequence[_Judged]") -> list[NewEntry]:
+        batteries = [each.battery_id for each in judged]
+        pasts = battery_pasts(self.ledger, batteries, self.policy.stamp.sha256, self.policy.standing)
+        return [self._entry(each, known) for each, known in zip(judged, pasts, strict=True)]
+
+    def _entry(self, judged: "_Judged", known: BatteryPast) -> NewEntry:
+        decision = self.policy.decide(judged.case, judged.assessment, self.bundle.sha256, known.past)
+        request = judged.request
+        runs = tuple(judged.history.as_available_at(request.moment).runs)
+        body = decision_body(judged.case, decision, self.bundle.stamp, runs, known.past)
+        dated = {**body, **self.due_dates.of(LeafKind.DECISION, request.moment)}
+        return replace(request.entry(LeafKind.DECISION, judged.battery_id, dated), expected_battery_head=known.head)
 
     def _require_same_artifacts(self, leaf: Leaf) -> None:
         held = {"bundle": self.bundle.sha256, "policy": self.policy.stamp.sha256}
@@ -231,15 +310,20 @@ class Grader:
                 )
 
 
-def open_record(record_file: Path, software_version: str, witness_file: Path | None = None) -> Ledger:
-    """The record's writer; the only place where the wing opens one.
+def open_record(
+    record_file: RecordLocation,
+    software_version: str,
+    witness_file: Path | None = None,
+    log_key_file: Path | None = None,
+) -> Ledger:
+    """The record's writer, in a file or in a database; the only place where the wing opens one.
 
     Raises
     ------
     RecordUnavailable
-        If the folder is missing, or the file is not a record this release can write.
+        If its place is missing, or holds no record this release can write.
     """
-    return Ledger.open(record_file, software_version, witness=witness_file)
+    return Ledger.open(record_file, software_version, witness=witness_file, key=log_key_file)
 
 
 def history_sha256(history: BatteryHistory) -> str:
@@ -254,6 +338,13 @@ def history_sha256(history: BatteryHistory) -> str:
     ]
     asked = [asdict(history.identity), asdict(history.inspection), runs]
     return hashlib.sha256(json.dumps(asked, default=str, separators=(",", ":")).encode()).hexdigest()
+
+
+def _overtaken(battery_id: str) -> RecordUnavailable:
+    return RecordUnavailable(
+        f"Battery {battery_id} got another entry each of the {MOST_TRIES} times it was decided on.",
+        what_to_do="Send the request again with the same idempotency key.",
+    )
 
 
 def _told(recorded: Recorded) -> RecordedDecision:

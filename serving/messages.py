@@ -9,20 +9,23 @@ answered with the same bytes for ever.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from features.battery_code import parse_battery_code
+from features.errors import InvalidInput
 from features.feature_set import Method
 from features.findings import Severity
 from features.measurement import BatteryIdentity, Inspection
+from features.vehicle_number import vehicle_number_problems
 from features.vocabulary import Chemistry, Level, Provenance, RunKind, Scheme, TableFormat
 from models.decision import Outcome
+from serving.events.operators import LONGEST_NAME, operator_name
 from serving.grading import RecordedDecision
 from serving.record.entry import Recorded
-from serving.record.leaf import Leaf
+from serving.record.leaf import Leaf, LeafKind
 from serving.record.receipt import Receipt
 
 MOST_RUNS = 16
@@ -31,6 +34,7 @@ MOST_ROWS = 2_000_000
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_EARLIEST_CLOCK, _LATEST_CLOCK = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def _rfc_3339(text: str) -> str:
@@ -39,6 +43,20 @@ def _rfc_3339(text: str) -> str:
     text = text.upper()
     datetime.fromisoformat(text)
     return text
+
+
+def _utc(text: str) -> str:
+    text = _rfc_3339(text)
+    if not _EARLIEST_CLOCK <= datetime.fromisoformat(text).replace(tzinfo=UTC) <= _LATEST_CLOCK:
+        raise ValueError("must be a moment from 1970 to 9998")
+    return text
+
+
+def _operator(text: str) -> str:
+    try:
+        return operator_name(text)
+    except InvalidInput as error:
+        raise ValueError(error.problems[0].rule) from error
 
 
 def _iso_date(text: str) -> str:
@@ -50,6 +68,10 @@ def _iso_date(text: str) -> str:
 
 Moment = Annotated[str, AfterValidator(_rfc_3339), WithJsonSchema({"type": "string", "format": "date-time"})]
 Day = Annotated[str, AfterValidator(_iso_date), WithJsonSchema({"type": "string", "format": "date"})]
+StationClock = Annotated[str, AfterValidator(_utc), WithJsonSchema({"type": "string", "format": "date-time"})]
+OperatorName = Annotated[
+    str, AfterValidator(_operator), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_NAME})
+]
 Line = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 ScannedCode = Annotated[str, Field(min_length=1, max_length=200)]
 TableValues = Annotated[
@@ -72,6 +94,23 @@ class Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
 
+class AttributedRequest(Request):
+    """What a station may say of itself; it is no part of what is asked, so a repetition may say otherwise."""
+
+    operator: OperatorName | None = Field(
+        default=None, description="Name or badge of who works at the station; the record gets a pseudonym."
+    )
+    station_clock: StationClock | None = Field(
+        default=None,
+        description="What the station's own clock shows; noted in the record, never used to order or to grade.",
+    )
+
+    @property
+    def station_moment(self) -> datetime | None:
+        """What the station's clock shows."""
+        return None if self.station_clock is None else datetime.fromisoformat(self.station_clock)
+
+
 class BatteryDeclaration(Request):
     """The battery as declared: its code and its plate."""
 
@@ -92,8 +131,11 @@ class BatteryDeclaration(Request):
         Raises
         ------
         InvalidInput
-            If the code does not fit its scheme or the plate breaks a rule.
+            If the code does not fit its scheme, the plate breaks a rule or either is a vehicle's number.
         """
+        texts = {"battery_id": self.battery_id, "type_designation": self.type_designation}
+        if problems := vehicle_number_problems(texts.items()):
+            raise InvalidInput("The battery is named after its vehicle. Nothing was recorded.", problems)
         plate = self.model_dump(exclude={"battery_id", "scheme", "manufactured_on"})
         made = None if self.manufactured_on is None else date.fromisoformat(self.manufactured_on)
         return BatteryIdentity.declared(self.battery_id, scheme=self.scheme, manufactured_on=made, **plate)
@@ -141,7 +183,7 @@ class WireRun(Request):
     )
 
 
-class GradeRequest(BatteryFile):
+class GradeRequest(BatteryFile, AttributedRequest):
     """Body of ``POST /v1/grade``. Without runs the battery is judged on its code and inspection alone."""
 
     runs: list[WireRun] = Field(max_length=MOST_RUNS, fail_fast=True)
@@ -271,11 +313,22 @@ class DecisionSummary(Reply):
     grade: str | None
 
 
-class BatteryReply(Reply):
-    """A battery as last declared, and its decisions, oldest first."""
+class EventSummary(Reply):
+    """One entry about a battery that is no decision."""
 
-    battery: DeclarationReply
+    sequence: int
+    kind: LeafKind
+    event_id: str
+    recorded_at: Moment
+    names: str | None = Field(description="The decision it is about, where it is about one.")
+
+
+class BatteryReply(Reply):
+    """A battery as last declared (null if never graded), its decisions and what else is recorded, oldest first."""
+
+    battery: DeclarationReply | None
     decisions: list[DecisionSummary]
+    events: list[EventSummary]
 
 
 class ProblemReply(Reply):
@@ -353,26 +406,41 @@ def reply_from_entry(entry: Recorded) -> dict[str, Any]:
     return _decision_reply(leaf.event_id, place, leaf.request_sha256, leaf.body)
 
 
-def battery_reply(decisions: Sequence[Leaf]) -> dict[str, Any]:
+def battery_reply(entries: Sequence[Leaf]) -> dict[str, Any]:
     """Return what the record says of one battery.
 
     Parameters
     ----------
-    decisions : sequence of Leaf
-        Its decisions, oldest first, at least one.
+    entries : sequence of Leaf
+        Everything recorded about it, oldest first.
     """
-    summaries = [
-        DecisionSummary(
-            decision_id=leaf.event_id,
-            sequence=leaf.sequence,
-            recorded_at=leaf.recorded_at,
-            outcome=body["decision"]["outcome"],
-            grade=body["decision"]["grade"],
-        )
-        for leaf, body in ((leaf, leaf.body) for leaf in decisions)
-    ]
-    declared = DeclarationReply.model_validate(decisions[-1].body["battery"])
-    return BatteryReply(battery=declared, decisions=summaries).model_dump(mode="json")
+    decisions = [leaf for leaf in entries if leaf.kind is LeafKind.DECISION]
+    return BatteryReply(
+        battery=DeclarationReply.model_validate(decisions[-1].body["battery"]) if decisions else None,
+        decisions=[_decision_summary(leaf) for leaf in decisions],
+        events=[_event_summary(leaf) for leaf in entries if leaf.kind is not LeafKind.DECISION],
+    ).model_dump(mode="json")
+
+
+def _decision_summary(leaf: Leaf) -> DecisionSummary:
+    decision = leaf.body["decision"]
+    return DecisionSummary(
+        decision_id=leaf.event_id,
+        sequence=leaf.sequence,
+        recorded_at=leaf.recorded_at,
+        outcome=decision["outcome"],
+        grade=decision["grade"],
+    )
+
+
+def _event_summary(leaf: Leaf) -> EventSummary:
+    return EventSummary(
+        sequence=leaf.sequence,
+        kind=leaf.kind,
+        event_id=leaf.event_id,
+        recorded_at=leaf.recorded_at,
+        names=leaf.body.get("decision_id"),
+    )
 
 
 def code_reply(text: str) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from features.errors import InvalidInput
+from features.vehicle_number import vehicle_number_problems
 from features.vocabulary import RunKind
 from serving.events.outcomes import MeasuredOutcome
-from serving.messages import Line, Moment, RecordPlace, Reply, Request, WireRun, record_place
+from serving.messages import AttributedRequest, Line, Moment, RecordPlace, Reply, WireRun, record_place
 from serving.record.entry import Recorded
 from serving.wire_history import measurement_run
 
@@ -19,7 +20,7 @@ DecisionId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 StationName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class OutcomeRequest(Request):
+class OutcomeRequest(AttributedRequest):
     """Body of ``POST /v1/outcomes``: a measured capacity, or the capacity test it follows from."""
 
     decision_id: DecisionId
@@ -58,8 +59,12 @@ def outcome_from_request(request: OutcomeRequest, station: str, moment: datetime
     Raises
     ------
     InvalidInput
-        If the run breaks a rule of measurements, its place written from the request's root.
+        If the run breaks a rule of measurements, its place written from the request's root, or a text holds a
+        vehicle's number.
     """
+    texts = {"capacity_definition": request.capacity_definition, "station": request.station}
+    if problems := vehicle_number_problems(texts.items()):
+        raise InvalidInput("The outcome names a vehicle. Nothing was recorded.", problems)
     return MeasuredOutcome(
         decision_id=request.decision_id,
         capacity_definition=request.capacity_definition,

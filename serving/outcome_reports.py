@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 from features.errors import InvalidInput, Problem
 from features.spreadsheet_text import from_spreadsheet_safe
+from models.policy_file import load_policy
+from serving.due_dates import DueDates
 from serving.events.outcomes import record_outcomes
 from serving.grading import GradingRequest, open_record
 from serving.outcome_messages import OutcomeRequest, outcome_from_request
@@ -59,8 +61,9 @@ def add_outcomes(settings: Settings, file: Path, moment: datetime) -> list[Recor
         where: (outcome_from_request(request, settings.station, moment), _asked(settings, request, moment))
         for where, request in requests.items()
     }
-    with open_record(settings.record_file, software_version(), settings.witness_file) as ledger:
-        return record_outcomes(ledger, reports)
+    due_dates = DueDates(load_policy(settings.policy_file).traceability)
+    with open_record(settings.record_file, software_version(), settings.witness_file, settings.log_key_file) as ledger:
+        return record_outcomes(ledger, reports, due_dates)
 
 
 def _requests(file: Path) -> dict[str, OutcomeRequest]:

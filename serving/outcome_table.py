@@ -8,17 +8,20 @@ run is written behind an apostrophe (`features.spreadsheet_text`).
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from features.errors import InvalidInput, Problem
 from features.feature_set import Method
 from features.spreadsheet_text import spreadsheet_safe
+from models.manifest import Manifest
+from serving.events.verdicts import CorrectionAction
 from serving.record.decision_body import case_from_body
 from serving.record.leaf import Leaf, LeafKind
-from serving.record.sqlite import SqliteStore
-from serving.record.store import leaves
+from serving.record.source import RecordSource
 
 EXPORTED = (
     "outcome_id",
@@ -55,15 +58,35 @@ EXPORTED = (
 """Columns of the exported table, in order; ``features`` is a JSON object, null where not measurable."""
 
 
-def write_outcomes(record_file: Path, out: Path) -> int:
-    """Write every recorded outcome into a new CSV file; returns how many there are.
+@dataclass(frozen=True)
+class WrittenOutcomes:
+    """What a table holds.
+
+    Attributes
+    ----------
+    count : int
+        Outcomes written.
+    left_out : Counter of str
+        Outcomes left out, by why they cannot recalibrate the bundle.
+    """
+
+    count: int
+    left_out: Counter[str]
+
+
+def write_outcomes(record: RecordSource, out: Path, for_bundle: Manifest | None = None) -> WrittenOutcomes:
+    """Write recorded outcomes into a new CSV file.
 
     Parameters
     ----------
-    record_file : Path
+    record : RecordSource
         The record.
     out : Path
         CSV file; it is there whole or not at all.
+    for_bundle : Manifest, optional
+        Write only what can recalibrate this bundle: outcomes of the capacity it estimates, on batteries it
+        estimated by a trained method, each battery once, its last in the order of the log. Without it
+        every outcome is written.
 
     Raises
     ------
@@ -75,23 +98,63 @@ def write_outcomes(record_file: Path, out: Path) -> int:
     if out.exists() or not out.parent.is_dir():
         rule = "must be a new file in a folder that exists"
         raise InvalidInput("The outcomes were not written.", [Problem("--out", rule, out.name)])
-    partial, rows = out.with_name(f".{out.name}.partial"), list(_rows(record_file))
+    reports, withdrawn = _reported(record)
+    left_out = Counter[str]()
+    if for_bundle is not None:
+        reports = _recalibrating(reports, for_bundle, withdrawn, left_out)
+    partial = out.with_name(f".{out.name}.partial")
     with partial.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.DictWriter(opened, EXPORTED, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: _cell(row[name]) for name in EXPORTED} for row in rows)
+        writer.writerows(_cells(*report) for report in reports)
     partial.replace(out)
-    return len(rows)
+    return WrittenOutcomes(len(reports), left_out)
 
 
-def _rows(record_file: Path) -> Iterator[dict[str, Any]]:
-    store = SqliteStore(record_file)
-    for leaf in leaves(store):
+def _reported(record: RecordSource) -> tuple[list[tuple[Leaf, Leaf]], set[str]]:
+    """Every outcome with its decision, in the order of the log, and the decisions somebody withdrew."""
+    reports, withdrawn = list[tuple[Leaf, Leaf]](), set[str]()
+    for leaf in record.leaves():
         if leaf.kind is LeafKind.OUTCOME:
-            with store.reading() as reader:
-                decided = reader.by_event_id(leaf.body["decision_id"])
+            decided = record.by_event_id(leaf.body["decision_id"])
             if decided is not None:
-                yield _row(leaf, decided)
+                reports.append((leaf, decided))
+        elif leaf.kind is LeafKind.CORRECTION and leaf.body["action"] == CorrectionAction.WITHDRAW:
+            withdrawn.add(leaf.body["decision_id"])
+    return reports, withdrawn
+
+
+def _recalibrating(
+    reports: Sequence[tuple[Leaf, Leaf]], bundle: Manifest, withdrawn: Collection[str], left_out: Counter[str]
+) -> list[tuple[Leaf, Leaf]]:
+    """Reports a bundle can learn from, a battery once; the others are counted in `left_out`."""
+    by_battery = dict[str | None, tuple[Leaf, Leaf]]()
+    for reported, decided in reports:
+        why_not = "of a withdrawn decision" if decided.event_id in withdrawn else _objection(reported, decided, bundle)
+        if why_not or by_battery.pop(decided.battery_id, None) is not None:
+            left_out[why_not or "measured again later"] += 1
+        if not why_not:
+            by_battery[decided.battery_id] = reported, decided
+    return list(by_battery.values())
+
+
+def _objection(reported: Leaf, decided: Leaf, bundle: Manifest) -> str:
+    """Why an outcome cannot teach a bundle; empty if it can."""
+    decision = decided.body
+    estimate = decision["estimate"]
+    if decision["bundle"]["sha256"] != bundle.sha256:
+        return "estimated by another bundle"
+    method = None if estimate is None else bundle.calibrated(Method(estimate["method"]))
+    if method is None:
+        return "not estimated by a trained method"
+    if reported.body["capacity_definition"] != method.capacity_definition:
+        return "of another capacity definition"
+    return ""
+
+
+def _cells(reported: Leaf, decided: Leaf) -> dict[str, object]:
+    row = _row(reported, decided)
+    return {name: _cell(row[name]) for name in EXPORTED}
 
 
 def _row(reported: Leaf, decided: Leaf) -> dict[str, Any]:

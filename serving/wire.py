@@ -23,6 +23,9 @@ DEEPEST_NESTING = 16
 MOST_MEMBERS = 1000
 """Members of one object: every unknown key is reported, and reporting a million takes a minute."""
 
+WHO_AND_WHEN = ("operator", "person", "station_clock")
+"""Members that say who sends a request and when, not what is asked; its digest leaves them out."""
+
 _SHOWN_VALUE, _SHOWN_WHERE, _SHOWN_MESSAGE = 80, 160, 600
 _SHOWN_DETAILS = 20
 
@@ -62,7 +65,8 @@ class StrictBody:
     value : object
         The parsed JSON.
     sha256 : str
-        Digest of its canonical form (sorted keys, no spaces): spelling and key order do not matter.
+        Digest of its canonical form (sorted keys, no spaces): spelling and key order do not matter, nor do
+        `WHO_AND_WHEN`. A digest over a person's name would let anyone try names against it.
     """
 
     value: Any
@@ -89,8 +93,9 @@ def read_strictly(body: bytes) -> StrictBody:
     """
     value = _parsed(body)
     _require_modest(value)
+    asked = {k: v for k, v in value.items() if k not in WHO_AND_WHEN} if isinstance(value, dict) else value
     try:
-        canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError as error:
         path, number = next(_not_finite(value))
         raise _invalid_json(path, "must be a finite number", str(number)) from error

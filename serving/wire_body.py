@@ -54,35 +54,42 @@ async def admitted_body(scope: Scope, receive: Receive) -> bytes:
     with move_on_after(BODY_PATIENCE_SECOND):
         if refusal is None:
             return await _collected(receive)
-        await _drained(receive)
+        await drained(receive)
     raise refusal or _too_slow()
 
 
 async def _collected(receive: Receive) -> bytes:
-    chunks: list[bytes] = []
+    collected: list[bytes] = []
     size = 0
-    async for chunk in _chunks(receive):
+    async for chunk in chunks(receive):
         size += len(chunk)
         if size > LARGEST_BODY:
-            await _drained(receive)
+            await drained(receive)
             raise _too_large(f"more than {LARGEST_BODY}")
-        chunks.append(chunk)
-    return b"".join(chunks)
+        collected.append(chunk)
+    return b"".join(collected)
 
 
-async def _drained(receive: Receive) -> None:
+async def drained(receive: Receive) -> None:
     """Read on and drop, as long as something comes and it is not too much."""
     size = 0
-    chunks = _chunks(receive)
+    coming = chunks(receive)
     while size < _READ_AND_DROPPED:
         with move_on_after(_DRAIN_PATIENCE_SECOND) as waiting:
-            chunk = await anext(chunks, None)
+            chunk = await anext(coming, None)
         if waiting.cancelled_caught or chunk is None:
             return
         size += len(chunk)
 
 
-async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+async def chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """Return the body as it comes, chunk by chunk.
+
+    Raises
+    ------
+    ClientGone
+        If the client leaves before its end.
+    """
     more = True
     while more:
         message = await receive()

@@ -16,7 +16,7 @@ import numpy as np
 from features.errors import InvalidInput, Problem
 from features.measurement import BatteryHistory, CanonicalTable, MeasurementRun, SourceStamp, TableColumn
 from features.vocabulary import MAY_BE_MISSING, Provenance, RunKind, TableFormat
-from serving.messages import GradeRequest, WireRun
+from serving.messages import BatteryFile, GradeRequest, WireRun
 from serving.wire import canonical_sha256, shortened
 
 _WORD_COLUMN = "step_type"
@@ -43,13 +43,29 @@ def history_from_request(request: GradeRequest, moment: datetime) -> BatteryHist
         If identity, inspection or a run breaks a rule; every part is looked at, so that one answer
         names all of them.
     """
+    readers = [partial(measurement_run, run, f"runs[{index}]", moment) for index, run in enumerate(request.runs)]
+    return history_of(request, readers)
+
+
+def history_of(described: BatteryFile, readers: Sequence[Callable[[], MeasurementRun]]) -> BatteryHistory:
+    """Return the history of a described battery and its measurements.
+
+    Parameters
+    ----------
+    described : BatteryFile
+        Battery and inspection.
+    readers : sequence of callable
+        Each returns one run, in the order of the request.
+
+    Raises
+    ------
+    InvalidInput
+        As `history_from_request`.
+    """
     problems: list[Problem] = []
-    identity = _built("battery", request.battery.identity, problems)
-    inspection = _built("inspection", request.inspection.inspection, problems)
-    runs = [
-        _built(f"runs[{index}]", partial(measurement_run, run, f"runs[{index}]", moment), problems)
-        for index, run in enumerate(request.runs)
-    ]
+    identity = _built("battery", described.battery.identity, problems)
+    inspection = _built("inspection", described.inspection.inspection, problems)
+    runs = [_built(f"runs[{index}]", read, problems) for index, read in enumerate(readers)]
     if problems or identity is None or inspection is None:
         raise InvalidInput("The request breaks the rules named below. Nothing was graded.", problems)
     return BatteryHistory(identity, [run for run in runs if run is not None], inspection)
@@ -80,10 +96,7 @@ def measurement_run(run: WireRun, where: str, moment: datetime) -> MeasurementRu
     InvalidInput
         If the run or its table breaks a rule.
     """
-    started_at = moment if run.started_at is None else datetime.fromisoformat(run.started_at)
-    if started_at > moment:
-        rule = f"cannot be later than the receipt of the request, {moment.isoformat(timespec='seconds')}"
-        raise InvalidInput("The run has not begun yet.", [Problem("started_at", rule, run.started_at or "")])
+    started_at = begun_at(run.started_at, moment) or moment
     source = SourceStamp(
         name=f"request {where}",
         sha256=canonical_sha256([run.format.value, run.table]),
@@ -92,6 +105,23 @@ def measurement_run(run: WireRun, where: str, moment: datetime) -> MeasurementRu
     )
     table = _table(run.format, run.table)
     return MeasurementRun(run.kind, started_at, moment, source, table, train=run.train)
+
+
+def begun_at(told: str | None, moment: datetime) -> datetime | None:
+    """Return when a run began, as far as the request tells.
+
+    Raises
+    ------
+    InvalidInput
+        If that is later than the receipt of the request.
+    """
+    if told is None:
+        return None
+    begun = datetime.fromisoformat(told)
+    if begun > moment:
+        rule = f"cannot be later than the receipt of the request, {moment.isoformat(timespec='seconds')}"
+        raise InvalidInput("The run has not begun yet.", [Problem("started_at", rule, told)])
+    return begun
 
 
 def _usual_provenance(kind: RunKind) -> Provenance:

@@ -18,6 +18,7 @@ from features.extract import extract
 from features.findings import Severity
 from features.measurement import BatteryHistory, BatteryIdentity, MeasurementRun
 from features.vocabulary import Provenance
+from serving.due_dates import DueDates
 from serving.grading import GradingRequest
 from serving.record.decision_body import case_from_body
 from serving.record.entry import NewEntry, Recorded
@@ -74,7 +75,7 @@ class UnknownDecision(PackGradeError):  # noqa: N818 - reads as what it is: the 
         )
 
 
-def record_outcome(ledger: Ledger, outcome: MeasuredOutcome, request: GradingRequest) -> Recorded:
+def record_outcome(ledger: Ledger, outcome: MeasuredOutcome, request: GradingRequest, due_dates: DueDates) -> Recorded:
     """Record a measured capacity beside the decision it belongs to.
 
     Parameters
@@ -85,6 +86,8 @@ def record_outcome(ledger: Ledger, outcome: MeasuredOutcome, request: GradingReq
         What was measured.
     request : GradingRequest
         Who reports it, under which key, when.
+    due_dates : DueDates
+        When the platform must be told.
 
     Returns
     -------
@@ -104,10 +107,12 @@ def record_outcome(ledger: Ledger, outcome: MeasuredOutcome, request: GradingReq
     earlier = ledger.find(request.station, request.idempotency_key)
     if earlier is not None and earlier.leaf.request_sha256 == request.request_sha256:
         return earlier
-    return ledger.append(_entry(ledger, outcome, request))
+    return ledger.append(_entry(ledger, outcome, request, due_dates))
 
 
-def record_outcomes(ledger: Ledger, reports: Mapping[str, tuple[MeasuredOutcome, GradingRequest]]) -> list[Recorded]:
+def record_outcomes(
+    ledger: Ledger, reports: Mapping[str, tuple[MeasuredOutcome, GradingRequest]], due_dates: DueDates
+) -> list[Recorded]:
     """Record many outcomes in one transaction, or none of them.
 
     Parameters
@@ -116,6 +121,8 @@ def record_outcomes(ledger: Ledger, reports: Mapping[str, tuple[MeasuredOutcome,
         The record's writer.
     reports : mapping of str to tuple
         What was measured and who reports it, by the place a refusal names (``row 3``).
+    due_dates : DueDates
+        When the platform must be told.
 
     Returns
     -------
@@ -132,7 +139,7 @@ def record_outcomes(ledger: Ledger, reports: Mapping[str, tuple[MeasuredOutcome,
     entries, problems = list[NewEntry](), list[Problem]()
     for where, (outcome, request) in reports.items():
         try:
-            entries.append(_entry(ledger, outcome, request))
+            entries.append(_entry(ledger, outcome, request, due_dates))
         except (InvalidInput, UnknownDecision) as error:
             problems.extend(problem.inside(where) for problem in error.problems)
     if problems:
@@ -144,20 +151,12 @@ def record_outcomes(ledger: Ledger, reports: Mapping[str, tuple[MeasuredOutcome,
     return [answer for answer in answers if isinstance(answer, Recorded)]
 
 
-def _entry(ledger: Ledger, outcome: MeasuredOutcome, request: GradingRequest) -> NewEntry:
+def _entry(ledger: Ledger, outcome: MeasuredOutcome, request: GradingRequest, due_dates: DueDates) -> NewEntry:
     decided = ledger.by_event_id(outcome.decision_id)
     if decided is None or decided.leaf.kind is not LeafKind.DECISION:
         raise UnknownDecision(outcome.decision_id)
-    return NewEntry(
-        kind=LeafKind.OUTCOME,
-        battery_id=decided.leaf.battery_id,
-        station=request.station,
-        idempotency_key=request.idempotency_key,
-        request_sha256=request.request_sha256,
-        event_id=request.event_id,
-        recorded_at=request.moment,
-        body=_body(decided, outcome, request.moment),
-    )
+    due = due_dates.of(LeafKind.OUTCOME, request.moment)
+    return request.entry(LeafKind.OUTCOME, decided.leaf.battery_id, {**_body(decided, outcome, request.moment), **due})
 
 
 def _body(decided: Recorded, outcome: MeasuredOutcome, moment: datetime) -> dict[str, Any]:

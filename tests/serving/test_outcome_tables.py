@@ -12,7 +12,10 @@ from models.bundle import load_bundle
 from serving.cli import main
 from serving.record.ledger import Ledger
 from serving.settings import SHIPPED_BUNDLE
+from tests.serving.test_replay import another_bundle
 from tests.support.graded import DEFINITION, graded, held_without_measurement, record_of
+from training.outcomes import read_outcomes
+from training.usable_outcomes import unusable
 
 
 @pytest.fixture
@@ -41,8 +44,9 @@ def row(decision_id: str, /, **changes: object) -> dict[str, object]:
     return sound | changes
 
 
-def exported(name: str = "outcomes.csv") -> list[dict[str, str]]:
-    assert main(["record", "outcomes", "--out", name]) == 0
+def exported(*more: str, name: str = "outcomes.csv") -> list[dict[str, str]]:
+    Path(name).unlink(missing_ok=True)
+    assert main(["record", "outcomes", "--out", name, *more]) == 0
     with Path(name).open(encoding="utf-8", newline="") as opened:
         return list(csv.DictReader(opened))
 
@@ -141,5 +145,62 @@ def test_a_battery_held_without_a_measurement_is_exported_without_an_estimate(de
         held = held_without_measurement(ledger).decision_id
     write([row(held)])
     main(["record", "outcomes", "--add", "measured.csv"])
-    (told,) = exported()
+    (told,) = exported("--all")
     assert (told["outcome"], told["method"], told["estimated_fraction"], told["features"]) == ("hold", "", "", "{}")
+
+
+def test_by_default_the_table_holds_what_recalibrates_the_bundle_in_force_and_says_what_it_leaves_out(
+    decisions, tmp_path: Path, capsys
+) -> None:
+    with Ledger.open(record_of(tmp_path), "test") as ledger:
+        held = held_without_measurement(ledger).decision_id
+    write(
+        [
+            row(decisions[0], remaining_capacity_ah=32.0),
+            row(decisions[0], capacity_definition="I5 discharge, 25 °C"),
+            row(decisions[1], remaining_capacity_ah=31.0),
+            row(held),
+            row(decisions[0], remaining_capacity_ah=32.4),
+        ]
+    )
+    assert main(["record", "outcomes", "--add", "measured.csv"]) == 0
+    capsys.readouterr()
+    told = exported()
+    assert [(each["decision_id"], each["remaining_capacity_ah"]) for each in told] == [
+        (decisions[1], "31"),
+        (decisions[0], "32.4"),
+    ]
+    printed = capsys.readouterr().out
+    assert "2 outcome(s) that can recalibrate reference" in printed
+    for reason in ("measured again later", "of another capacity definition", "not estimated by a trained method"):
+        assert f"left out, {reason}: 1" in printed
+    assert "--all writes every outcome" in printed
+    assert unusable(read_outcomes(Path("outcomes.csv")), load_bundle(SHIPPED_BUNDLE)) == []
+    assert len(exported("--all")) == 5
+    assert unusable(read_outcomes(Path("outcomes.csv")), load_bundle(SHIPPED_BUNDLE)) != []
+
+
+def test_outcomes_of_another_bundle_are_left_out_unless_that_bundle_is_named(decisions, tmp_path: Path, capsys) -> None:
+    write([row(decisions[0])])
+    main(["record", "outcomes", "--add", "measured.csv"])
+    other = another_bundle(tmp_path)
+    assert exported("--bundle", str(other)) == []
+    assert "left out, estimated by another bundle: 1" in capsys.readouterr().out
+    assert len(exported()) == 1
+
+
+def test_a_battery_graded_twice_is_in_the_table_once(decisions, tmp_path: Path) -> None:
+    with Ledger.open(record_of(tmp_path), "test") as ledger:
+        again = graded(ledger, 3, "cell-1", 32.0).decision_id
+    write([row(decisions[0]), row(again)])
+    main(["record", "outcomes", "--add", "measured.csv"])
+    assert [each["decision_id"] for each in exported()] == [again]
+
+
+def test_an_outcome_of_a_withdrawn_decision_teaches_nothing(decisions, capsys) -> None:
+    write([row(each) for each in decisions])
+    main(["record", "outcomes", "--add", "measured.csv"])
+    correct = ["record", "correct", decisions[0], "--action", "withdraw", "--reason", "wrong cell", "--person", "Li"]
+    assert main(correct) == 0
+    assert [each["decision_id"] for each in exported()] == [decisions[1]]
+    assert "left out, of a withdrawn decision: 1" in capsys.readouterr().out

@@ -20,6 +20,12 @@ def test_plain_json_is_read_and_its_digest_ignores_key_order_and_spaces():
     assert read.sha256 != read_strictly('{"a":"合","b":[2.5,1,null,true]}'.encode()).sha256
 
 
+def test_who_asks_and_when_is_left_out_of_the_digest_at_the_top_alone():
+    asked = read_strictly(b'{"a": 1}').sha256
+    assert read_strictly(b'{"a": 1, "operator": "Li", "station_clock": "x", "person": "Wu"}').sha256 == asked
+    assert read_strictly(b'{"a": {"operator": "Li"}}').sha256 != read_strictly(b'{"a": {"operator": "Wu"}}').sha256
+
+
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
 def test_words_for_numbers_are_refused(word):
     assert refused(f'{{"a": [1.0, {word}]}}'.encode()) == Problem("", "must be a finite number", word)

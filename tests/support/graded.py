@@ -6,7 +6,8 @@ from pathlib import Path
 from features.measurement import BatteryHistory, Inspection
 from features.vocabulary import Chemistry
 from models.bundle import REFERENCE_BUNDLE
-from models.policy_file import SHIPPED_POLICY
+from models.policy_file import SHIPPED_POLICY, load_policy
+from serving.due_dates import DueDates
 from serving.events.outcomes import MeasuredOutcome
 from serving.grading import Grader, GradingRequest, RecordedDecision, history_sha256
 from serving.record.ledger import Ledger
@@ -14,6 +15,7 @@ from tests.support.cases import MOMENT
 from tests.support.simulated_battery import SimulatedBattery
 
 DEFINITION = "1C discharge after CCCV, 25 °C"
+DUE_DATES = DueDates(load_policy(SHIPPED_POLICY).traceability)
 LATER = MOMENT + timedelta(days=3)
 
 
