@@ -12,10 +12,13 @@ import math
 from collections.abc import Iterator, Sequence
 
 from features.findings import Finding, Message, Severity
-from features.full_discharge import Discharge, reasons_against, rejection
+from features.full_discharge import Discharge, discharge_limit, reasons_against, rejection
 from features.measurement import BatteryIdentity, CanonicalTable
 from features.phases import Phase, charge_before, phases_of
 from features.step_detection import LONGEST_PULSE_SECOND
+from features.string_charge import fills_first
+from features.string_findings import string_findings
+from features.string_groups import GROUPS_CONTRADICT, group_findings
 from features.vocabulary import FeatureDefinition
 
 CAPACITY_TEST_DEFINITIONS: tuple[FeatureDefinition, ...] = (
@@ -85,7 +88,7 @@ def capacity_test_features(
         In the order of ``CAPACITY_TEST_DEFINITIONS``; capacity and uncertainty are NaN unless the
         discharge was full, the rest NaN where it was not measured.
     tuple of Finding
-        Every ``capacity_test.…`` CAUTION is a reason for that NaN.
+        Every ``capacity_test.…`` CAUTION is a reason for that NaN, and so is ``string.groups_contradict``.
 
     Notes
     -----
@@ -96,6 +99,9 @@ def capacity_test_features(
     - it begins, under load, no lower than a rested full cell, or
     - the battery rested at least 5 min before it and still shows the voltage of a full cell.
 
+    Where a module's or pack's groups were measured too, the charge is counted until the first of them is at
+    the lower limit (`features.string_capacity`), and the ``string.…`` findings say which.
+
     So a discharge without the charge in the file is accepted on its voltage alone, which the flat
     curve of LFP permits only just after a full charge.
     """
@@ -105,8 +111,18 @@ def capacity_test_features(
     if chosen is None:
         return dict.fromkeys((each.name for each in CAPACITY_TEST_DEFINITIONS), math.nan), (_no_discharge(),)
     measured = Discharge(part, phases, chosen, identity)
-    reasons = tuple(reasons_against(measured, identity))
-    return _features(measured, full=not reasons), (*findings, *reasons)
+    told = group_findings(part, identity)
+    contradicted = tuple(each for each in told if each.code == GROUPS_CONTRADICT)
+    reasons = (*reasons_against(measured, identity), *contradicted)
+    about_groups = tuple(each for each in told if each not in contradicted)
+    limit = None if reasons else discharge_limit(measured)
+    if limit is not None and measured.group_volt is not None:
+        measured.capacity_ah = limit.capacity_ah
+        group_count = measured.group_volt.shape[1]
+        about_groups += string_findings(limit, group_count, measured.series_count or group_count)
+    if measured.group_volt is not None and measured.charge is not None:
+        about_groups += (fills_first(measured.group_volt[measured.charge.stop - 1], identity.chemistry),)
+    return _features(measured, full=not reasons), (*findings, *reasons, *about_groups)
 
 
 def _features(measured: Discharge, *, full: bool) -> dict[str, float]:

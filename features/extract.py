@@ -31,6 +31,8 @@ from features.partial_charge import partial_charge_features
 from features.pulse import PulseTrain, features_of_trains
 from features.quality import table_findings
 from features.steps import graded_train
+from features.string_charge import charge_findings
+from features.string_groups import GROUPS_CONTRADICT
 from features.train_pairs import pair_features
 from features.vocabulary import Provenance, RunKind
 
@@ -55,7 +57,7 @@ _DECISIVE: Mapping[Method, str] = {
 _WORST: Mapping[str, Callable[[list[float]], float]] = {"insulation_ohm_per_volt": min, "highest_alarm_level": max}
 _DISCHARGED = ("discharged_capacity_ah", "discharged_capacity_uncertainty_ah")
 
-_ABOUT_THE_TEST = ("pulse.", "capacity_test.", "partial_charge.", "impedance.")
+_ABOUT_THE_TEST = ("pulse.", "capacity_test.", "partial_charge.", "impedance.", "string.")
 """How a bench test was done; a later test of the kind was done anew."""
 
 VOIDS_A_DISCHARGE = frozenset({"quality.current_gap", "quality.clock_jump"})
@@ -254,7 +256,11 @@ def _capacity_test(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
 
 
 def _partial_charge(run: MeasurementRun, identity: BatteryIdentity) -> Measured:
-    return partial_charge_features(run.table, identity)
+    values, findings = partial_charge_features(run.table, identity)
+    told = charge_findings(run.table, identity)
+    if any(each.code == GROUPS_CONTRADICT for each in told):
+        values = dict.fromkeys(values, math.nan)
+    return values, (*findings, *told)
 
 
 def _impedance(run: MeasurementRun, identity: BatteryIdentity) -> Measured:

@@ -21,6 +21,7 @@ from features.resistance_steps import step_resistance
 from features.rest_capacity import RestCapacity, rest_capacity
 from features.session_capacity import WindowCapacity, window_capacity
 from features.session_curves import SessionCurves, session_curves
+from features.string_findings import advice_of_rested_cells
 from features.telemetry_capacity_findings import capacity_findings, largest_window_percent
 from features.telemetry_definitions import FIELD_TELEMETRY_DEFINITIONS
 from features.telemetry_findings import alarm_findings, insulation_findings, soc_findings
@@ -82,6 +83,7 @@ def field_telemetry_features(
     }
     findings = (
         *consistency_findings(cells, temperature["probe_temperature_spread_kelvin"]),
+        *advice_of_rested_cells(cells),
         *alarm_findings(alarm),
         *insulation_findings(insulation),
         *charge_findings,

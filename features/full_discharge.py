@@ -2,7 +2,8 @@
 
 Begun full, taken down to the cut-off of the chemistry in one go, at a constant rate, near room temperature.
 Every broken rule is a finding. The limits are data; which discharge of a file is meant is decided in
-`capacity_test`.
+`capacity_test`. Where the groups of a string were measured, it is full when its highest group is and
+empty when its lowest is: neither can be taken further, whatever the others hold.
 """
 
 import math
@@ -14,6 +15,8 @@ import numpy as np
 from features.findings import Finding, Message, Severity
 from features.measurement import BatteryIdentity, CanonicalTable
 from features.phases import Phase, charge_before, discharging_capacity_ah, rest_before_second
+from features.string_capacity import StringLimit, string_limit
+from features.string_groups import group_voltages
 from features.vocabulary import Chemistry, Level, TableFormat
 
 
@@ -85,13 +88,15 @@ class Discharge:
         self.phase = phases[chosen]
         self.rated_capacity_ah = identity.rated_capacity_ah
         self.limits = FULL_RANGES.get(identity.chemistry)
-        self.series_count = identity.series_count or (1 if identity.level is Level.CELL else None)
+        self.group_volt = group_voltages(table, identity)
+        self.series_count = identity.series_count or self._series_count(identity)
         self.rate_c = abs(self.phase.mean_ampere) / identity.rated_capacity_ah
         self.rest_before_second = rest_before_second(phases, chosen)
         self.rested_volt = phases[chosen - 1].end_volt if self.rest_before_second > 0.0 else math.nan
         charge = charge_before(phases, chosen)
         self.charge = None if charge is None else phases[charge]
         rows = slice(self.phase.first, self.phase.stop)
+        self.discharge_rows = rows
         self.celsius = math.nan
         if "surface_temperature_celsius" in table:
             self.celsius = float(table.floats("surface_temperature_celsius")[rows][0])
@@ -104,6 +109,7 @@ class Discharge:
         self.capacity_ah = abs(self.phase.mean_ampere) * self.phase.duration_second / 3600.0
         if table.format is TableFormat.TIMESERIES:
             time, current = table.floats("test_time_second")[rows], table.floats("current_ampere")[rows]
+            self.discharge_time_second, self.discharge_current_ampere = time, current
             self.capacity_ah = discharging_capacity_ah(time, current)
             self.interval_count = len(time) - 1
             self.longest_gap_second = float(np.diff(time).max())
@@ -111,12 +117,30 @@ class Discharge:
             low, high = np.quantile(current, (0.05, 0.95))
             self.current_spread = float((high - low) / abs(self.phase.mean_ampere))
 
+    def _series_count(self, identity: BatteryIdentity) -> int | None:
+        if self.group_volt is not None:
+            return int(self.group_volt.shape[1])
+        return 1 if identity.level is Level.CELL else None
+
+    def highest_volt(self, row: int, own_volt: float) -> float:
+        """Voltage of the string in V if all its groups were as high as the highest; its own without groups."""
+        if self.group_volt is None or self.series_count is None:
+            return own_volt
+        return max(own_volt, self.series_count * float(self.group_volt[row].max()))
+
+    def lowest_volt(self, row: int, own_volt: float) -> float:
+        """Voltage of the string in V if all its groups were as low as the lowest; its own without groups."""
+        if self.group_volt is None or self.series_count is None:
+            return own_volt
+        return min(own_volt, self.series_count * float(self.group_volt[row].min()))
+
     @property
     def charged_full(self) -> bool:
         """Whether the charge before was held at its limit until the current had fallen."""
         if self.charge is None or self.limits is None or self.series_count is None:
             return False
-        if self.charge.end_volt < self.limits.charge_limit_volt * self.series_count:
+        reached_volt = self.highest_volt(self.charge.stop - 1, self.charge.end_volt)
+        if reached_volt < self.limits.charge_limit_volt * self.series_count:
             return False
         held = abs(self.charge.end_volt - self.charge.begin_volt) <= 0.01 * self.series_count
         gliding = self.charge.last_ampere < 0.5 * self.charge.mean_ampere
@@ -128,6 +152,27 @@ class Discharge:
         ends = abs(self.phase.mean_ampere) * self.interval_second / 3600.0 / math.sqrt(6.0)
         tester = CURRENT_ACCURACY_FRACTION * self.capacity_ah / math.sqrt(3.0)
         return math.hypot(ends, tester)
+
+
+def discharge_limit(measured: Discharge) -> StringLimit | None:
+    """Find the group that ended a full discharge of a string; None without group voltages.
+
+    Notes
+    -----
+    The lower limit of a group is the test's own: the cut-off of the string over its cells, or, where the test
+    was stopped for a group above that, the voltage it was stopped at; within the cut-offs in use.
+    """
+    if measured.group_volt is None or measured.limits is None or measured.series_count is None:
+        return None
+    volt = measured.group_volt[measured.discharge_rows]
+    time, current = measured.discharge_time_second, measured.discharge_current_ampere
+    taken = np.maximum(-current, 0.0)
+    delivered = np.r_[0.0, np.cumsum(np.diff(time) * (taken[1:] + taken[:-1]) / 2.0)] / 3600.0
+    own = measured.phase.end_volt / measured.series_count
+    highest = measured.limits.highest_cutoff_volt
+    stopped_at = own if own <= highest + CUTOFF_TOLERANCE_VOLT else float(volt[-1].min())
+    limit_volt = min(max(stopped_at, measured.limits.lowest_cutoff_volt), highest)
+    return string_limit(volt, delivered, limit_volt)
 
 
 def reasons_against(measured: Discharge, identity: BatteryIdentity) -> Iterator[Finding]:
@@ -154,8 +199,10 @@ def reasons_against(measured: Discharge, identity: BatteryIdentity) -> Iterator[
 
 def _range_reasons(measured: Discharge, limits: FullRange, series_count: int) -> Iterator[Finding]:
     full_volt = limits.rested_full_volt * series_count
-    rested = measured.rest_before_second >= _LONG_REST_SECOND and measured.rested_volt >= full_volt
-    begun_full = measured.phase.begin_volt >= full_volt or rested
+    phase = measured.phase
+    rested_volt = measured.highest_volt(phase.first - 1, measured.rested_volt)
+    rested = measured.rest_before_second >= _LONG_REST_SECOND and rested_volt >= full_volt
+    begun_full = measured.highest_volt(phase.first, phase.begin_volt) >= full_volt or rested
     if not begun_full and not measured.charged_full:
         yield rejection(
             "not_full_discharge",
@@ -168,7 +215,7 @@ def _range_reasons(measured: Discharge, limits: FullRange, series_count: int) ->
             rest_before_second=measured.rest_before_second,
         )
     cutoff_volt = (limits.highest_cutoff_volt + CUTOFF_TOLERANCE_VOLT) * series_count
-    if measured.phase.end_volt > cutoff_volt:
+    if measured.lowest_volt(phase.stop - 1, phase.end_volt) > cutoff_volt:
         yield rejection(
             "stopped_early",
             f"The discharge stopped at {measured.phase.end_volt:.3f} V, above the cut-off "

@@ -40,6 +40,7 @@ TableColumn = npt.NDArray[np.float64] | npt.NDArray[np.str_]
 
 LONGEST_BATTERY_ID = 64
 _LOCAL_ID = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+_GROUP = re.compile(r"cell_voltage_(\d+)_volt")
 _SHOWN_PROBLEMS = 20
 _EARLIEST_YEAR, _LATEST_YEAR = 1990, 2200
 _LOWEST_PLATE = 0.001
@@ -287,7 +288,16 @@ def _shape_problems(table_format: TableFormat, columns: Mapping[str, TableColumn
         return [*unknown, *missing, *mistyped, Problem("", "all columns must have the same length", shown[:200])]
     if lengths and not any(lengths.values()):
         return [*unknown, *missing, *mistyped, Problem("", "the table must have at least one row")]
-    return [*unknown, *missing, *mistyped]
+    return [*unknown, *missing, *mistyped, *_numbering_problems(table_format, columns)]
+
+
+def _numbering_problems(table_format: TableFormat, columns: Mapping[str, TableColumn]) -> Iterator[Problem]:
+    """A bench file numbers its groups from 1 without a gap; a vehicle may leave one out."""
+    if table_format is TableFormat.TIMESERIES:
+        numbers = sorted(int(each[1]) for each in map(_GROUP.fullmatch, columns) if each)
+        absent = next((n for n, number in enumerate(numbers, start=1) if n != number), None)
+        if absent is not None:
+            yield Problem(f"cell_voltage_{absent}_volt", "is missing: groups are numbered from 1 without a gap")
 
 
 def _value_problems(table_format: TableFormat, columns: Mapping[str, TableColumn]) -> Iterator[Problem]:

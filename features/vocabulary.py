@@ -138,15 +138,19 @@ COLUMNS: dict[TableFormat, tuple[Column, ...]] = {
         Column("reported_soh_percent", "%", 0.0, 150.0, required=False),
     ),
 }
-"""Canonical columns per table format, in order. `telemetry` also admits the numbered families below."""
+"""Canonical columns per table format, in order. Some also admit the numbered families below."""
 
 NUMBERED_COLUMNS: dict[TableFormat, tuple[Column, ...]] = {
+    TableFormat.TIMESERIES: (Column("cell_voltage_{n}_volt", "V", -10.0, 10.0, required=False),),
     TableFormat.TELEMETRY: (
         Column("cell_voltage_{n}_volt", "V", 0.0, 6.0, required=False),
         Column("probe_temperature_{n}_celsius", "°C", -60.0, 150.0, required=False),
     ),
 }
-"""Families with a running number from 1, such as ``cell_voltage_1_volt``."""
+"""Families with a running number from 1, such as ``cell_voltage_1_volt``.
+
+On the bench a group may be driven below zero by the others.
+"""
 
 MAY_BE_MISSING: frozenset[TableFormat] = frozenset({TableFormat.TELEMETRY})
 """Formats whose cells may be NaN: a vehicle reports 'invalid' now and then, a bench does not.

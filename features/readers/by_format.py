@@ -16,6 +16,7 @@ from pathlib import Path
 from features.errors import InvalidInput, Problem, UnreadableFile
 from features.measurement import MeasurementRun, SourceStamp
 from features.readers.canonical import CanonicalFile
+from features.readers.canonical_rows import ReadingCaps
 from features.readers.reading import Reading
 from features.vocabulary import Provenance, RunKind, TableFormat
 
@@ -61,8 +62,14 @@ class OpenFiles:
 
     A job that grades the thousand batteries of one file parses it once, also where every battery
     has its pulses in one file and its capacity test in another.
+
+    Attributes
+    ----------
+    caps : ReadingCaps
+        Limits of canonical files.
     """
 
+    caps: ReadingCaps = field(default_factory=ReadingCaps)
     _files: OrderedDict[Path, _OpenFile] = field(default_factory=OrderedDict)
 
     def sha256(self, path: Path) -> str:
@@ -91,7 +98,7 @@ class OpenFiles:
         """
         tables = self._opened(path).tables
         if table_format not in tables:
-            tables[table_format] = CanonicalFile(path, table_format)
+            tables[table_format] = CanonicalFile(path, table_format, self.caps)
         return tables[table_format]
 
     def _opened(self, path: Path) -> _OpenFile:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import UnreadableFile
+from features.measurement import column_definition
 from features.readers.canonical_rows import BATTERY_COLUMN
 from features.readers.neware_binary import NDA_SIGNATURE, ZIP_SIGNATURE, archive_members
 from features.readers.tester_formats import TABLE_FORMATS
@@ -102,8 +103,8 @@ def _kind_of(labels: Sequence[str], container: str) -> FileKind | None:
     names = {label.strip().lstrip("\ufeff") for label in labels}
     for table_format in TableFormat:
         required = {column.name for column in COLUMNS[table_format] if column.required}
-        allowed = {column.name for column in COLUMNS[table_format]} | {BATTERY_COLUMN}
-        if required <= names and (names <= allowed or table_format is TableFormat.TELEMETRY):
+        canonical = all(column_definition(table_format, name) for name in names - {BATTERY_COLUMN})
+        if required <= names and (canonical or table_format is TableFormat.TELEMETRY):
             return FileKind(f"a canonical {table_format.value} table ({container})", table_format.value)
     known = next((each for each in TABLE_FORMATS.values() if each.recognises(labels)), None)
     return FileKind(f"{known.title} ({container})", known.word) if known is not None else None

@@ -143,6 +143,7 @@ def test_cell_82_of_car2_is_the_top_consistency_finding_and_its_capacity_is_unkn
     assert codes(findings) == [
         "consistency.weak_cell",
         "consistency.cell_spread",
+        "string.open_and_sort",
         "field_telemetry.no_charging_window",
     ]
     assert findings[0].evidence["cell"] == 82

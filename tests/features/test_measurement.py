@@ -173,7 +173,8 @@ def test_numbered_columns_stand_side_by_side_in_order_up_to_the_first_missing_nu
 )
 def test_numbered_columns_count_from_1_to_999_without_leading_zeros(name: str):
     assert column_definition(TableFormat.TELEMETRY, name) is None
-    assert column_definition(TableFormat.TIMESERIES, "cell_voltage_1_volt") is None
+    assert column_definition(TableFormat.TIMESERIES, name) is None
+    assert column_definition(TableFormat.STEP_TABLE, "cell_voltage_1_volt") is None
     assert column_definition(TableFormat.TELEMETRY, "cell_voltage_999_volt").highest == 6.0
 
 
