@@ -44,6 +44,11 @@ PULSE_TEST: dict[str, Any] = {
     "inspection": {"leakage": False, "swelling": False},
 }
 
+PULSE_TEST_IN_A_FILE: dict[str, Any] = {
+    **PULSE_TEST,
+    "runs": [{"kind": "pulse_test", "format": "step_table", "file": "train"}],
+}
+
 LEAKING_PACK: dict[str, Any] = {
     "battery": {
         "battery_id": "PACK-0017",
@@ -101,6 +106,21 @@ DECISION: dict[str, Any] = {
     "input_sha256": _SHA256,
 }
 
+CORRECTION: dict[str, Any] = {
+    "decision_id": DECISION["decision_id"],
+    "action": "withdraw",
+    "reason": "The measurement file of another battery was handed in.",
+    "person": "Li Wei, safety",
+}
+
+CORRECTION_RECORDED: dict[str, Any] = {
+    "correction_id": "8a1f6a0c1d2b4c3f9a8b7c6d5e4f3a90",
+    **{name: CORRECTION[name] for name in ("decision_id", "action", "reason")},
+    "battery_id": "04QCB76836300JBC40000903",
+    "operator": "98832f42c9115d5ea8de962c6383d9c8",
+    "recorded": {"sequence": 19, "leaf_sha256": _SHA256, "receipt": _RECEIPT},
+}
+
 OUTCOME: dict[str, Any] = {
     "decision_id": DECISION["decision_id"],
     "remaining_capacity_ah": 27.9,
@@ -138,6 +158,15 @@ BATTERY: dict[str, Any] = {
             "recorded_at": "2026-11-22T08:30:00.000000Z",
             "outcome": "cascade",
             "grade": "B",
+        }
+    ],
+    "events": [
+        {
+            "sequence": 42,
+            "kind": "outcome",
+            "event_id": "5d0c7f6b8e1a4c2f9b3a6d7e8f901234",
+            "recorded_at": "2026-11-25T08:30:00.000000Z",
+            "names": "0b1d5a3c5f0e4a55a3f0a8f2a1c9d7e4",
         }
     ],
 }

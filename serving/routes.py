@@ -1,7 +1,7 @@
-"""What can be read over HTTP: recorded decisions, the decisions of a battery, the API description.
+"""What can be read over HTTP: recorded decisions, what is recorded of a battery, the API description.
 
 These are plain Starlette routes mounted beside BentoML's. Reading shows what the record says and
-decides nothing.
+decides nothing; the one route that grades, of posted files, is mounted here too.
 """
 
 import re
@@ -17,18 +17,20 @@ from starlette.routing import Route
 from features.battery_code import parse_battery_code
 from serving.answers import answered
 from serving.desk import Desk
+from serving.file_routes import file_routes
 from serving.messages import battery_reply, reply_from_entry
 from serving.proof_routes import proof_routes
 from serving.record.entry import Recorded
 from serving.record.leaf import LeafKind
 from serving.settings import software_version
+from serving.trace_routes import trace_routes
 from serving.wire import not_found
 
 _DECISION_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def reading_app(described: Callable[[], Mapping[str, Any]]) -> Starlette:
-    """Return the application of the GET routes; its ``state.desk`` must be set before the first request.
+    """Return the application of the plain routes; its ``state.desk`` must be set before the first request.
 
     Parameters
     ----------
@@ -43,8 +45,10 @@ def reading_app(described: Callable[[], Mapping[str, Any]]) -> Starlette:
         routes=[
             Route("/", _front, methods=["GET"]),
             Route("/v1/decisions/{decision_id}", _decision, methods=["GET"]),
+            *trace_routes(),
             Route("/v1/batteries/{code:path}", _battery, methods=["GET"]),
             *proof_routes(),
+            *file_routes(),
             Route("/docs.json", docs, methods=["GET"]),
         ]
     )
@@ -80,17 +84,17 @@ def decision_shown(desk: Desk, decision_id: str) -> dict[str, Any]:
 
 
 def battery_shown(desk: Desk, code: str) -> dict[str, Any]:
-    """Return the battery as last declared and its decisions, oldest first.
+    """Return the battery as last declared, its decisions and what else is recorded of it, oldest first.
 
     Raises
     ------
     Refusal
-        404 where the record knows no decision on this battery.
+        404 where nothing is recorded of this battery.
     """
-    decisions = [each.leaf for each in _entries(desk, code) if each.leaf.kind is LeafKind.DECISION]
-    if not decisions:
-        raise not_found("code", "no decision was recorded for this battery", code)
-    return battery_reply(decisions)
+    entries = [each.leaf for each in _entries(desk, code)]
+    if not entries:
+        raise not_found("code", "nothing was recorded for this battery", code)
+    return battery_reply(entries)
 
 
 def _entries(desk: Desk, code: str) -> list[Recorded]:

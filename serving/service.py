@@ -7,10 +7,9 @@ decisions share a commit in the record's writer instead.
 
 import hashlib
 import logging
-import re
+import os
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -22,25 +21,45 @@ from anyio import to_thread
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from features.errors import InvalidInput, PackGradeError, Problem
+from features.errors import PackGradeError
 from serving import metrics
 from serving.answers import answered
+from serving.correction_messages import (
+    CorrectionReply,
+    CorrectionRequest,
+    correction_from_request,
+    correction_reply,
+)
 from serving.desk import Desk
-from serving.events.outcomes import record_outcome
-from serving.grading import GradingRequest
-from serving.messages import CodeReply, CodeText, GradeReply, GradeRequest, code_reply, reply_from_record
+from serving.events.corrections import record_correction
+from serving.genealogy_messages import (
+    AssociationReply,
+    AssociationRequest,
+    RecodingReply,
+    RecodingRequest,
+    association_reply,
+    recoding_reply,
+)
+from serving.genealogy_requests import association_recorded, recoding_recorded
+from serving.grading import GradingRequest, RecordedDecision
+from serving.keyed import KEY, counted_reply, required_key
+from serving.messages import CodeReply, CodeText, GradeReply, GradeRequest, code_reply
 from serving.openapi import api_description
-from serving.outcome_messages import OutcomeReply, OutcomeRequest, outcome_from_request, outcome_reply
+from serving.outcome_messages import OutcomeReply, OutcomeRequest, outcome_reply
+from serving.record.derived import SALT_BYTE
 from serving.routes import reading_app
 from serving.settings import Settings, set_environment, settings_from_environment
-from serving.wire_history import history_from_request
+from serving.station_requests import graded, outcome_recorded
 from serving.wire_middleware import STRICT_BODY, WireMiddleware
 
 TIMEOUT_SECOND = 300
 """After this BentoML gives up waiting; the decision may be recorded all the same."""
 
-_KEY = re.compile(r"[\x21-\x7e]{1,128}")
-_JSON_PATHS = frozenset({"/v1/grade", "/v1/codes/parse", "/v1/outcomes"})
+Json = dict[str, Any]
+
+_JSON_PATHS = frozenset(
+    {"/v1/grade", "/v1/codes/parse", "/v1/outcomes", "/v1/corrections", "/v1/associations", "/v1/recodings"}
+)
 
 
 class GradingMethods:
@@ -58,7 +77,7 @@ class GradingMethods:
         keys = ctx.request.headers.getlist("idempotency-key") or [uuid4().hex]
         sha256 = ctx.request.scope["state"][STRICT_BODY].sha256
         answer = await answered(partial(_graded, self._desk, request, keys, sha256, received))
-        if _KEY.fullmatch(keys[0]):
+        if KEY.fullmatch(keys[0]):
             answer.headers["Idempotency-Key"] = keys[0]
         return _with_status(ctx, answer)
 
@@ -69,9 +88,24 @@ class GradingMethods:
         keys = ctx.request.headers.getlist("idempotency-key") or [uuid4().hex]
         sha256 = ctx.request.scope["state"][STRICT_BODY].sha256
         answer = await answered(partial(_outcome_recorded, self._desk, request, keys, sha256, received))
-        if _KEY.fullmatch(keys[0]):
+        if KEY.fullmatch(keys[0]):
             answer.headers["Idempotency-Key"] = keys[0]
         return _with_status(ctx, answer)
+
+    @bentoml.api(route="/v1/corrections", output_spec=CorrectionReply)  # type: ignore[untyped-decorator]  # BentoML does not type it
+    async def correct(self, request: CorrectionRequest, /, ctx: bentoml.Context) -> Any:
+        """Record that a named person overrides an unsafe verdict or withdraws a decision, which stays as it is."""
+        return await _answered_under_key(ctx, partial(_corrected, self._desk, request))
+
+    @bentoml.api(route="/v1/associations", output_spec=AssociationReply)  # type: ignore[untyped-decorator]  # BentoML does not type it
+    async def associate(self, request: AssociationRequest, /, ctx: bentoml.Context) -> Any:
+        """Record that cells or modules came into a module or pack, or were taken out of it."""
+        return await _answered_under_key(ctx, partial(_associated, self._desk, request))
+
+    @bentoml.api(route="/v1/recodings", output_spec=RecodingReply)  # type: ignore[untyped-decorator]  # BentoML does not type it
+    async def recode(self, request: RecodingRequest, /, ctx: bentoml.Context) -> Any:
+        """Record that batteries became a cascade product under a new code; the old codes are kept."""
+        return await _answered_under_key(ctx, partial(_recoded, self._desk, request))
 
     @bentoml.api(route="/v1/codes/parse", output_spec=CodeReply)  # type: ignore[untyped-decorator]  # BentoML does not type it
     async def parse_code(self, request: CodeText, /, ctx: bentoml.Context) -> Any:
@@ -115,7 +149,8 @@ def serve(settings: Settings) -> None:
     ----------
     settings : Settings
         The deployment. BentoML starts the workers in processes of their own, which read it from their
-        environment; what BentoML itself writes goes to a temporary folder and not to the user's home.
+        environment; what BentoML itself writes goes to a temporary folder and not to the user's home, and
+        so does what is posted, which a worker that is killed leaves behind.
 
     Raises
     ------
@@ -123,7 +158,7 @@ def serve(settings: Settings) -> None:
         ``CANNOT_LISTEN`` if the address or port cannot be taken.
     """
     with tempfile.TemporaryDirectory(prefix="packgrade-") as bentoml_home:
-        set_environment({**settings.as_environment(), "BENTOML_HOME": bentoml_home})
+        set_environment({**settings.as_environment(), "BENTOML_HOME": bentoml_home, "TMPDIR": bentoml_home})
         PackGrade.config["workers"] = settings.workers
         PackGrade.working_dir = str(Path(__file__).resolve().parent.parent)
         try:
@@ -134,22 +169,12 @@ def serve(settings: Settings) -> None:
             raise PackGradeError("CANNOT_LISTEN", message) from error
 
 
-def _graded(desk: Desk, request: GradeRequest, keys: list[str], sha256: str, received: datetime) -> dict[str, Any]:
-    """Grade in a worker thread; every refusal and every decision is counted."""
-    begin = time.perf_counter()
-    try:
-        asked = GradingRequest(desk.settings.station, _required_key(keys), sha256, uuid4().hex, received)
-        recorded = desk.grader().grade(history_from_request(request, received), asked)
-    except PackGradeError as error:
-        metrics.REFUSALS.labels(error.code).inc()
-        raise
-    reply = reply_from_record(recorded)
-    metrics.GRADE_SECONDS.observe(time.perf_counter() - begin)
-    if recorded.repeated:
-        metrics.REPEATED.inc()
-    else:
-        metrics.DECISIONS.labels(reply["outcome"], (reply["capacity"] or {}).get("method", "none")).inc()
-    return reply
+def _graded(desk: Desk, request: GradeRequest, keys: list[str], sha256: str, received: datetime) -> Json:
+    def recorded() -> RecordedDecision:
+        asked = GradingRequest(desk.settings.station, required_key(keys), sha256, uuid4().hex, received)
+        return graded(desk, request, asked)
+
+    return counted_reply(recorded)
 
 
 def _outcome_recorded(
@@ -158,20 +183,51 @@ def _outcome_recorded(
     """Record an outcome in a worker thread; the digest names the route too, so no grading answers to its key."""
     try:
         told = hashlib.sha256(f"POST /v1/outcomes {sha256}".encode()).hexdigest()
-        asked = GradingRequest(desk.settings.station, _required_key(keys), told, uuid4().hex, received)
-        outcome = outcome_from_request(request, desk.settings.station, received)
-        return outcome_reply(record_outcome(desk.ledger(), outcome, asked))
+        asked = GradingRequest(desk.settings.station, required_key(keys), told, uuid4().hex, received)
+        return outcome_reply(outcome_recorded(desk, request, asked))
     except PackGradeError as error:
         metrics.REFUSALS.labels(error.code).inc()
         raise
 
 
-def _required_key(keys: list[str]) -> str:
-    if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
-        rule = "must be given once, as 1 to 128 visible ASCII characters"
-        problem = Problem("Idempotency-Key", rule, ", ".join(keys))
-        raise InvalidInput("The idempotency key is not valid. Nothing was graded.", [problem])
-    return keys[0]
+def _corrected(desk: Desk, request: CorrectionRequest, asked: Callable[[Desk, str], GradingRequest]) -> Json:
+    correction, dates = correction_from_request(request), desk.grader().due_dates
+    named = asked(desk, "/v1/corrections")
+    return correction_reply(record_correction(desk.ledger(), correction, named, os.urandom(SALT_BYTE), dates))
+
+
+def _associated(desk: Desk, request: AssociationRequest, asked: Callable[[Desk, str], GradingRequest]) -> Json:
+    return association_reply(association_recorded(desk, request, asked(desk, "/v1/associations")))
+
+
+def _recoded(desk: Desk, request: RecodingRequest, asked: Callable[[Desk, str], GradingRequest]) -> Json:
+    return recoding_reply(recoding_recorded(desk, request, asked(desk, "/v1/recodings")))
+
+
+async def _answered_under_key(
+    ctx: bentoml.Context, work: Callable[[Callable[[Desk, str], GradingRequest]], Json]
+) -> Response:
+    """Answer work that is recorded under the request's key, and tell the key; every refusal is counted."""
+    received = datetime.now(UTC)
+    keys = ctx.request.headers.getlist("idempotency-key") or [uuid4().hex]
+    sha256 = ctx.request.scope["state"][STRICT_BODY].sha256
+
+    def asked(desk: Desk, route: str) -> GradingRequest:
+        told = hashlib.sha256(f"POST {route} {sha256}".encode()).hexdigest()
+        return GradingRequest(desk.settings.station, required_key(keys), told, uuid4().hex, received)
+
+    answer = await answered(partial(_counted, partial(work, asked)))
+    if KEY.fullmatch(keys[0]):
+        answer.headers["Idempotency-Key"] = keys[0]
+    return _with_status(ctx, answer)
+
+
+def _counted(work: Callable[[], Json]) -> Json:
+    try:
+        return work()
+    except PackGradeError as error:
+        metrics.REFUSALS.labels(error.code).inc()
+        raise
 
 
 def _with_status(ctx: bentoml.Context, answer: Response) -> Response:

@@ -26,8 +26,6 @@ _SMALL_FLOATS = (1e-6, 1e-5)
 """From here to there the fast writer uses an exponent and RFC 8785 does not."""
 
 _WHOLE_FLOAT = re.compile(rb"\.0[],}]")
-_DOUBTFUL = (b"e+", b"e-6", b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4")
-"""What large floats, those from 1e-6 to 1e-5 and characters beyond the basic plane are written with."""
 
 
 class UnrecordableEntry(PackGradeError):  # noqa: N818 - reads as what it is: the entry cannot be recorded
@@ -105,8 +103,21 @@ def _surely_canonical(stored: bytes) -> Any:
         alike = orjson.dumps(value, option=_ORDERED) == stored
     except (ValueError, TypeError):
         return None
-    doubtful = any(each in stored for each in _DOUBTFUL) or _WHOLE_FLOAT.search(stored) is not None
-    return value if alike and not doubtful else None
+    return value if alike and not _is_doubtful(stored) else None
+
+
+def _is_doubtful(stored: bytes) -> bool:
+    """Whether bytes may hold large or whole floats, those from 1e-6 to 1e-5, or characters beyond the basic plane."""
+    return (
+        b"e+" in stored
+        or b"e-6" in stored
+        or b"\xf0" in stored
+        or b"\xf1" in stored
+        or b"\xf2" in stored
+        or b"\xf3" in stored
+        or b"\xf4" in stored
+        or _WHOLE_FLOAT.search(stored) is not None
+    )
 
 
 def _exactly_canonical(stored: bytes) -> Any:
