@@ -44,7 +44,12 @@ _DONE, _DIFFERS, _NOT_ALL = 0, 1, 3
 
 def _verify(options: argparse.Namespace, settings: Settings, console: Console) -> int:
     kept = KeptElsewhere(
-        options.head, tuple(options.checkpoint), options.receipts, tuple(options.key), settings.log_key_file
+        options.head,
+        tuple(options.checkpoint),
+        options.receipts,
+        tuple(options.key),
+        settings.log_key_file,
+        options.without_key,
     )
     return _DONE if print_verification(console, settings.record_file, kept) else _DIFFERS
 

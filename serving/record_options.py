@@ -46,6 +46,9 @@ def _add_verify(actions: Any) -> None:
     )
     verify.add_argument("--receipts", type=Path, metavar="DIR", help="replies or receipts (*.json) kept by a station")
     _add_keys(verify, "public key (default: the one beside the record or inside the archive)")
+    verify.add_argument(
+        "--without-key", action="store_true", help="verify although no public key is there; signatures are not checked"
+    )
     _runs(verify, "verify")
 
 

@@ -25,6 +25,7 @@ from serving.record.checkpoint import (
     opened_checkpoint,
     parsed_checkpoint,
 )
+from serving.record.evidence import opened_as_evidence
 from serving.record.kept_receipts import kept_receipts, receipt_problems
 from serving.record.key_history import KeyHistory
 from serving.record.leaf import Leaf, canonical_bytes
@@ -32,6 +33,7 @@ from serving.record.location import RecordLocation, is_database, opened_store, s
 from serving.record.log_key import public_key
 from serving.record.merkle import root
 from serving.record.source import RecordSource, require_found, source_of
+from serving.record.store import RecordUnavailable
 from serving.record.verify import verify_record
 
 _MOST_DIGITS = 15
@@ -55,6 +57,8 @@ class KeptElsewhere:
         Files with public keys; without any, the one beside the record or inside the archive is used.
     log_key : Path or None
         Where the record's private key stands if not beside it; its public half stands there too.
+    without_key : bool
+        Whether to verify although there is no public key, which leaves every signature unchecked.
     """
 
     head: str | None = None
@@ -62,6 +66,7 @@ class KeptElsewhere:
     receipts: Path | None = None
     keys: tuple[Path, ...] = ()
     log_key: Path | None = None
+    without_key: bool = False
 
     @property
     def nothing(self) -> bool:
@@ -89,10 +94,15 @@ def print_verification(console: Console, location: RecordLocation, kept: KeptEls
     Raises
     ------
     PackGradeError
-        If what was brought along cannot be read, or is of another log; or if an archive is dangerous to read.
+        If there is nothing to verify at the location, or no public key; if what was brought along cannot be read, or
+        is of another log; or if an archive is dangerous to read.
     """
+    _require_there(location)
     name, record = _shown_name(location), source_of(location)
     keys = public_keys(location, kept.keys, kept.log_key)
+    if not keys and not kept.without_key and not is_archive(location):
+        rule = "is needed, for none stands beside the record; --without-key checks everything but the signatures"
+        raise InvalidInput("Nothing was verified.", [Problem("--key", rule, name)])
     history = KeyHistory(keys, _key_changes(record))
     receipts = kept_receipts(kept.receipts, history) if kept.receipts else []
     checkpoints = [_opened(file, history) for file in kept.checkpoints] + [each.signed for each in receipts]
@@ -225,6 +235,17 @@ def _key_changes(record: RecordSource) -> list[Leaf]:
     with suppress(PackGradeError):
         return record.key_changes()
     return []
+
+
+def _require_there(location: RecordLocation) -> None:
+    """Tell a record that is not there, or a database that does not answer, from one that was tampered with."""
+    if is_database(location):
+        with opened_as_evidence(location):
+            return
+    if not Path(location).is_file():
+        raise RecordUnavailable(
+            f"There is no record at {location}.", "Nothing was verified.", "Look whether the name is right."
+        )
 
 
 def _opened(file: Path, keys: KeyHistory) -> Checkpoint:

@@ -86,8 +86,11 @@ class Sealing:
         return key
 
     def _require_witnessed(self, reader: Reader, size: int) -> None:
-        """Refuse a log that does not begin with what the witness holds."""
-        if self._witness is None or not self._witness.exists():
+        """Refuse a log that does not begin with what the witness holds; an unchanged witness is not read again."""
+        if self._witness is None:
+            return
+        if not self._witness.exists():
+            self._require_first(reader)
             return
         standing = self._witness.stat()
         identity = (standing.st_mtime_ns, standing.st_ino)
@@ -101,6 +104,14 @@ class Sealing:
                 what_to_do="The record was rolled back or exchanged: stop the service, keep the file and verify it.",
             )
         self._agreed = identity
+
+    def _require_first(self, reader: Reader) -> None:
+        """Refuse to go on without the witness; only a log's very first entries have nothing to be witnessed."""
+        if reader.last_checkpoint() is not None:
+            raise RecordUnavailable(
+                f"The witness {self._witness} is not there.",
+                what_to_do="Bring it back, or look why and write one with `packgrade record checkpoint --out FILE`.",
+            )
 
     def _held(self, witness: Path, reader: Reader) -> Checkpoint:
         try:

@@ -7,7 +7,8 @@ import pytest
 
 from features.vocabulary import Chemistry, RunKind
 from serving.cli import main
-from serving.record.verify import verify_record
+from serving.record.leaf import LeafKind
+from serving.record.source import source_of
 from tests.support.simulated_battery import SimulatedBattery
 
 CODE = "04QCB76836300JBC40000903"
@@ -29,6 +30,11 @@ def grade(*more: str) -> int:
     return main(["grade", "--battery", "battery.json", *more])
 
 
+def decisions_in(record: Path) -> list[int]:
+    """Where decisions stand in the log, between what else is recorded."""
+    return [leaf.sequence for leaf in source_of(record).leaves() if leaf.kind is LeafKind.DECISION]
+
+
 PULSES = "kind=pulse_test,format=step_table,path=pulses.csv"
 
 
@@ -37,7 +43,7 @@ def test_a_battery_is_graded_from_files_and_printed_with_its_record_number(stati
     printed = capsys.readouterr().out
     assert "CASCADE  grade A" in printed
     assert CODE in printed
-    assert "record 0" in printed
+    assert "record 2" in printed  # behind the activations of bundle and policy
 
 
 def test_the_same_files_give_the_same_decision(station, capsys) -> None:
@@ -71,7 +77,7 @@ def test_a_wrong_run_is_refused_with_exit_code_2_and_nothing_is_recorded(station
     assert grade("--run", run) == 2
     assert complaint in capsys.readouterr().err.replace("\n", " ")
     record = Path("packgrade-record.sqlite")
-    assert not record.exists() or verify_record(record).entry_count == 0
+    assert not record.exists() or decisions_in(record) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"battery": {}}', '{"battery": 3}', '{"colour": "red"}'])
@@ -91,7 +97,10 @@ def test_a_batch_prints_its_counts_and_writes_its_results(station, capsys) -> No
     rows = [(CODE, "cell", "LFP", 35.0, "pulse_test", "step_table", "pulses.csv")]
     pd.DataFrame(rows, columns=names).to_csv("manifest.csv", index=False)
     assert main(["batch", "manifest.csv", "--out", "results.csv", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"batteries": 1, "outcomes": {"cascade": 1}, "errors": 0}
+    assert json.loads(capsys.readouterr().out) == {
+        **{"batteries": 1, "outcomes": {"cascade": 1}, "errors": 0, "refused": 0},
+        **{"needed_tests": {}, "bench_hours": 0.0, "lost_workers": 0},
+    }
     assert pd.read_csv("results.csv").loc[0, "grade"] == "A"
     rows.append(("cell-2", "cell", "LFP", 35.0, "pulse_test", "step_table", "gone.csv"))
     pd.DataFrame(rows, columns=names).to_csv("manifest.csv", index=False)
@@ -101,21 +110,36 @@ def test_a_batch_prints_its_counts_and_writes_its_results(station, capsys) -> No
 def test_the_record_is_verified_shown_and_replayed(station, capsys) -> None:
     grade("--run", PULSES)
     assert main(["record", "verify"]) == 0
-    assert "whole, 1 entries" in capsys.readouterr().out
+    assert "whole, 3 entries" in capsys.readouterr().out
     assert main(["record", "show", CODE.lower()]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["body"]["battery"]["battery_id"] == CODE
-    for entry in (shown["event_id"], "0", CODE, "all"):
+    for entry in (shown["event_id"], "2", CODE, "all"):
         assert main(["record", "replay", entry]) == 0
         assert "equal bit for bit" in capsys.readouterr().out
 
 
-def test_a_replay_under_another_policy_says_so(station, capsys) -> None:
-    grade("--run", PULSES)
+def test_a_decision_of_a_policy_that_is_not_at_hand_is_not_replayed_until_it_is_given(station, capsys) -> None:
     shipped = Path(__file__).parents[2] / "models" / "policies" / "example-2026-11.toml"
     Path("policy.toml").write_bytes(shipped.read_bytes() + b"# changed\n")
-    assert main(["record", "replay", "0", "--policy", "policy.toml"]) == 3
-    assert "ARTIFACT_HASH_MISMATCH" in capsys.readouterr().err
+    grade("--run", PULSES, "--policy", "policy.toml")
+    assert main(["record", "replay", "2"]) == 3
+    assert "NOT REPLAYED, policy" in capsys.readouterr().out
+    assert main(["record", "replay", "2", "--policy", "policy.toml"]) == 0
+
+
+def test_a_record_that_is_not_there_is_no_tampered_one(station, capsys) -> None:
+    assert main(["record", "verify", "gone.sqlite"]) == 3
+    assert "There is no record at gone.sqlite" in capsys.readouterr().err
+
+
+def test_without_a_public_key_nothing_counts_as_verified_unless_that_is_asked_for(station, capsys) -> None:
+    grade("--run", PULSES)
+    Path("packgrade-record.sqlite.pub").unlink()
+    assert main(["record", "verify"]) == 2
+    assert "--key" in capsys.readouterr().err
+    assert main(["record", "verify", "--without-key"]) == 0
+    assert "signatures were not checked" in capsys.readouterr().out
 
 
 def test_a_record_edited_by_hand_fails_and_the_first_bad_entry_is_named(station, capsys) -> None:
@@ -127,10 +151,10 @@ def test_a_record_edited_by_hand_fails_and_the_first_bad_entry_is_named(station,
     with sqlite3.connect("packgrade-record.sqlite") as by_hand:
         for (name,) in by_hand.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             by_hand.execute(f"DROP TRIGGER {name}")
-        by_hand.execute("""UPDATE leaf SET leaf = CAST(replace(leaf, '"A"', '"B"') AS BLOB) WHERE sequence = 1""")
+        by_hand.execute("""UPDATE leaf SET leaf = CAST(replace(leaf, '"A"', '"B"') AS BLOB) WHERE sequence = 3""")
     capsys.readouterr()
     assert main(["record", "verify"]) == 1
-    assert "entry 1" in capsys.readouterr().out
+    assert "entry 3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("entry", ["7", "0" * 32, "no-such-battery"])
@@ -187,9 +211,9 @@ def test_a_kept_checkpoint_is_replaced_only_by_one_of_a_log_that_begins_with_it(
     grade("--run", "kind=capacity_test,format=step_table,path=capacity.csv")
     assert main(keep) == 0
     kept = Path("kept.txt").read_text(encoding="utf-8")
-    assert kept.split("\n")[1] == "2"
+    assert kept.split("\n")[1] == "4"
     Path("packgrade-record.sqlite").rename("away.sqlite")
     grade("--run", PULSES)
     assert main(keep) == 2
-    assert "must begin with the 2 entries" in capsys.readouterr().err
+    assert "must begin with the 4 entries" in capsys.readouterr().err
     assert Path("kept.txt").read_text(encoding="utf-8") == kept

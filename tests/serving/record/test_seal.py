@@ -93,6 +93,19 @@ def test_a_log_that_begins_with_what_its_witness_holds_goes_on(path: Path, tmp_p
         assert ledger.append(new_entry(1)).leaf.sequence == 1
 
 
+def test_a_witness_that_is_not_there_stops_all_but_the_first_entries(path: Path, tmp_path: Path) -> None:
+    witness = tmp_path / "witness.txt"
+    with Ledger.open(path, "0.1.0", witness=witness) as ledger:
+        ledger.append(new_entry(1))
+        with pytest.raises(RecordUnavailable, match=r"witness .* is not there"):
+            ledger.append(new_entry(2))
+        witness.write_text(ledger.last_checkpoint() or "", encoding="utf-8")
+        ledger.append(new_entry(2))
+        witness.unlink()
+        with pytest.raises(RecordUnavailable, match=r"witness .* is not there"):
+            ledger.append(new_entry(3))
+
+
 def test_a_witness_of_another_log_stops_the_record(path: Path, tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "other.sqlite", "0.1.0") as other:
         other.append(new_entry(0))
