@@ -62,8 +62,9 @@ def test_outcomes_of_graded_batteries_recalibrate_the_bundle_that_graded_them(
         }
     ).to_csv(measured, index=False)
     assert packgrade(["record", "outcomes", "--add", str(measured), "--record", str(record)]) == 0
-    assert packgrade(["record", "outcomes", "--out", str(outcomes), "--record", str(record)]) == 0
-    named = ["--bundle", str(tiny_bundle_folder), "--outcomes", str(outcomes)]
+    bundle = ["--bundle", str(tiny_bundle_folder)]
+    assert packgrade(["record", "outcomes", "--out", str(outcomes), "--record", str(record), *bundle]) == 0
+    named = [*bundle, "--outcomes", str(outcomes)]
     assert packgrade_train(["report", *named]) == 0
     assert packgrade_train(["recalibrate", *named, "--out", str(tmp_path / "new")]) == 0
     before, after = load_bundle(tiny_bundle_folder), load_bundle(tmp_path / "new")
