@@ -39,11 +39,21 @@ test: lint
 
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m benchmarks.record_survival
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.serving_latency --folder .
+	$(BIN)/python -m benchmarks.two_trains
+	$(BIN)/python -m benchmarks.partial_charge
+	$(BIN)/python -m benchmarks.impedance
+	$(BIN)/python -m benchmarks.onboarding
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.decision_cost
+	$(BIN)/python -m benchmarks.telemetry_speed
+	$(BIN)/python -m benchmarks.field_sessions
 	$(BIN)/python -m benchmarks.record_throughput
+	$(BIN)/python -m benchmarks.record_throughput_postgres
+	$(BIN)/python -m benchmarks.archive_speed
 	bash benchmarks/install_size.sh
 
 format: $(VENV)/.dev
