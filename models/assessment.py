@@ -115,8 +115,8 @@ def _of_method(
 ) -> Assessment:
     if told.features.method is Method.CAPACITY_TEST:
         return _capacity_test(case, told.features, terms, known is not None)
-    if told.features.method is Method.FIELD_TELEMETRY:
-        return _charge_window(case, told.features, terms, known is not None)
+    if told.features.method is Method.FIELD_TELEMETRY and told.answer is None:
+        return _charge_window(case, told.features, bundle, known, terms)
     return _of_trained_method(case, told, bundle, known, terms)
 
 
@@ -157,13 +157,16 @@ def _discharge_definition(rate_c: float, temperature_celsius: float) -> str:
     return f"{rate_c:.2f}C discharge from full to cut-off, {at}"
 
 
-def _charge_window(case: GradingCase, features: MethodFeatures, terms: GradingTerms, known_type: bool) -> Assessment:
+def _charge_window(
+    case: GradingCase, features: MethodFeatures, bundle: Bundle, known: KnownType | None, terms: GradingTerms
+) -> Assessment:
+    """What the charging sessions say where no trained estimator was asked; shown, never graded."""
     capacity_ah = features.values["window_capacity_ah"]
     if math.isnan(capacity_ah):
-        return Assessment(None, (insufficient_data(Method.FIELD_TELEMETRY),), known_type)
+        return Assessment(None, (insufficient_data(Method.FIELD_TELEMETRY),), known is not None)
     measured = DirectCapacity(capacity_ah, features.values["window_capacity_uncertainty_ah"])
     estimate = _direct(case, features, measured, _WINDOW_DEFINITION, terms)
-    return Assessment(estimate, (not_calibrated(Method.FIELD_TELEMETRY),), known_type)
+    return Assessment(estimate, _nothing_asked(case, features, bundle, known), known is not None)
 
 
 def _direct(

@@ -16,6 +16,7 @@ import pandas as pd
 
 from features.feature_set import FeatureVector, Method
 from features.measurement import BatteryIdentity, Inspection
+from features.vocabulary import Provenance
 from models.applicability import outside_known_range
 from models.assessment import assess
 from models.bundle import Bundle
@@ -47,6 +48,9 @@ SHOWN_ALPHAS = (0.01, 0.02, 0.05)
 
 _MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 """Decisions on held-out estimates do not depend on the day."""
+
+_SOUND = Inspection(insulation_ohm_per_volt=1e6)
+"""A pack whose insulation nobody measured is retested; what is judged here is the estimate."""
 
 
 def evaluate(
@@ -200,7 +204,7 @@ def _reliability(estimates: pd.DataFrame, policy: Policy) -> dict[str, list[list
 def _cases(estimates: pd.DataFrame, policy: Policy) -> Iterator[tuple[GradingCase, Assessment, str]]:
     for identity, row in zip(identities(estimates), estimates.to_dict("records"), strict=True):
         vector = FeatureVector(identity.battery_id, _MOMENT, Method(row["method"]), "", {})
-        yield GradingCase(identity, Inspection(), vector), _assessment(identity, row, policy), ""
+        yield GradingCase(identity, _SOUND, vector), _assessment(identity, row, policy), ""
 
 
 def _assessment(identity: BatteryIdentity, row: Mapping[Hashable, Any], policy: Policy) -> Assessment:
@@ -214,10 +218,16 @@ def _assessment(identity: BatteryIdentity, row: Mapping[Hashable, Any], policy: 
         rated_capacity_ah=rated,
         capacity_definition="",
         probability_below_cut={cut_key(cut): row[f"p_below_{cut_key(cut)}"] for cut in policy.cuts},
+        provenance=_provenance(Method(row["method"])),
     )
     outside = row["distance"] > 1.0
     reasons = (outside_known_range(row["type_key"], row["distance"], 1.0),) if outside else ()
     return Assessment(estimate, reasons, known_type=True, thresholds=row["thresholds"])
+
+
+def _provenance(method: Method) -> Provenance:
+    """Who measured: a vehicle's record is graded no better than the policy's ceiling for it."""
+    return Provenance.BMS_REPORTED if method is Method.FIELD_TELEMETRY else Provenance.BENCH_MEASURED
 
 
 def _figures(estimates: pd.DataFrame, decisions: np.ndarray[Any, Any], policy: Policy) -> TypeFigures:

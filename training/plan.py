@@ -81,7 +81,7 @@ class PulsePlan(_MethodPlan):
 class ListedPlan(_MethodPlan):
     """Plan of any other method; it lists what the method's features are."""
 
-    method: Literal[Method.TWO_PULSE_TRAINS, Method.PARTIAL_CHARGE, Method.IMPEDANCE]
+    method: Literal[Method.TWO_PULSE_TRAINS, Method.PARTIAL_CHARGE, Method.IMPEDANCE, Method.FIELD_TELEMETRY]
     listed_features: ListedFeaturesPlan
 
     @model_validator(mode="after")

@@ -13,9 +13,17 @@ from training.plan_tables import Count, NotNegative, Positive, Seed, Table, Text
 
 
 class PublicSetPlan(Table):
-    """A public set under the data folder, without settings."""
+    """A set under the data folder, without settings: a public one, or the simulated fleet that is the folder."""
 
-    kind: Literal["denso_eis", "faraji_niri_eis", "pulse_pairs", "pulse_retired", "pulsebat_tables", "zhang_eis"]
+    kind: Literal[
+        "denso_eis",
+        "faraji_niri_eis",
+        "pulse_pairs",
+        "pulse_retired",
+        "pulsebat_tables",
+        "simulated_fleet",
+        "zhang_eis",
+    ]
 
 
 class CanonicalTablesPlan(Table):

@@ -60,6 +60,17 @@ def test_a_measurement_unlike_its_type_is_undecided_whatever_its_estimate():
     assert figures.cuts["0.60"].accepted.count == 0
 
 
+def test_a_pack_is_judged_as_if_its_insulation_had_been_measured():
+    figures = visit_figures(_estimates((0.9, 0.9, 0.01)).assign(level="pack"), POLICY)["LFP20"]
+    assert figures.outcomes[Outcome.CASCADE].count == 1
+
+
+def test_a_vehicles_record_is_accepted_up_to_the_policys_ceiling_for_it_and_no_higher():
+    reported = _estimates((0.9, 0.9, 0.01)).assign(method="field_telemetry", level="pack")
+    cuts = visit_figures(reported, POLICY)["LFP20"].cuts
+    assert [cuts[cut].accepted.count for cut in ("0.80", "0.70", "0.60")] == [0, 0, 1]
+
+
 def test_coverage_counts_measured_capacities_inside_their_interval():
     figures = visit_figures(_estimates((0.9, 0.9, 0.01), (0.95, 0.9, 0.01)), POLICY)
     assert (figures["all"].covered.count, figures["all"].covered.total) == (1, 2)

@@ -9,6 +9,7 @@ from training.datasets import (
     canonical_tables,
     denso_eis,
     faraji_niri_eis,
+    fleet,
     lfp102,
     lsd_second_life,
     pulse_pairs,
@@ -30,6 +31,7 @@ PUBLIC_SETS: Mapping[str, Callable[..., LabelledTests]] = {
     "pulse_pairs": pulse_pairs.labelled_tests,
     "pulse_retired": pulse_retired.labelled_tests,
     "pulsebat_tables": pulsebat_tables.labelled_tests,
+    "simulated_fleet": fleet.labelled_tests,
     "tongji_raw": tongji_raw.labelled_tests,
     "zhang_eis": zhang_eis.labelled_tests,
 }

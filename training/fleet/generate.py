@@ -1,5 +1,7 @@
 """The simulated fleet as files: one Parquet per pack, a manifest for ``packgrade batch``, the truth beside it."""
 
+import hashlib
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,12 +14,11 @@ import pyarrow.parquet as pq
 
 from features.vocabulary import Chemistry
 from training.fleet.cell_model import CellModel, VoltageLimitMet
+from training.fleet.layout import DIGEST_FILE, MANIFEST_FILE, TELEMETRY_FOLDER, TRUTH_FILE
 from training.fleet.order import FleetOrder
 from training.fleet.pack import Pack, drawn_pack
 from training.fleet.recorded import Driven, recorded
 from training.fleet.use import SECONDS_OF_DAY, Use, drawn_use
-
-TELEMETRY_FOLDER, MANIFEST_FILE, TRUTH_FILE = "telemetry", "manifest.csv", "truth.csv"
 
 _FIRST_DAY = datetime(2025, 9, 1, tzinfo=UTC)
 _LAST_DAY = datetime(2026, 10, 1, tzinfo=UTC)
@@ -33,7 +34,7 @@ def write_fleet(order: FleetOrder, folder: Path, progress: Callable[[str], None]
     order : FleetOrder
         What is wanted.
     folder : Path
-        Made if missing; holds the manifest, the truth and a folder of Parquet files afterwards.
+        Made if missing; holds the manifest, the truth, a folder of Parquet files and the digests of all afterwards.
     progress : callable
         Told a sentence per pack.
     """
@@ -45,9 +46,10 @@ def write_fleet(order: FleetOrder, folder: Path, progress: Callable[[str], None]
         _write(table, folder / TELEMETRY_FOLDER / f"{pack.battery_id}.parquet")
         packs.append((pack, use))
         progress(f"{pack.battery_id}: {len(table)} rows, {len(pack.cells)} groups")
-    truth = pd.DataFrame(_truth_rows(packs))
+    truth = pd.DataFrame(_truth_rows(packs)).astype({"weak_group": "Int64"})
     truth.to_csv(folder / TRUTH_FILE, index=False)
     pd.DataFrame(_manifest_rows(pack for pack, _ in packs)).to_csv(folder / MANIFEST_FILE, index=False)
+    _write_digests(folder)
     return truth
 
 
@@ -88,14 +90,47 @@ def _driven(pack: Pack, model: CellModel, use: Use) -> Driven:
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
-    """Small and exact: millivolts and tenths survive as float32 through a dictionary."""
+    """Small and exact: millivolts and tenths survive as float32, with a dictionary where that is shorter."""
     narrow = table.astype({name: np.float32 for name in table.columns if name != "unix_time_second"})
-    pq.write_table(pa.Table.from_pandas(narrow, preserve_index=False), path, compression="zstd", compression_level=19)
+    written = pa.Table.from_pandas(narrow, preserve_index=False).replace_schema_metadata(None)
+    lengths = zip(_column_bytes(_parquet(written, True)), _column_bytes(_parquet(written, False)), strict=True)
+    shorter = [name for name, (coded, plain) in zip(written.column_names, lengths, strict=True) if coded < plain]
+    path.write_bytes(_parquet(written, shorter))
+
+
+def _parquet(table: pa.Table, use_dictionary: bool | list[str]) -> bytes:
+    """Without statistics and a stored schema, which for a hundred columns weigh as much as many rows."""
+    buffer = io.BytesIO()
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=use_dictionary,
+        write_statistics=False,
+        store_schema=False,
+    )
+    return buffer.getvalue()
+
+
+def _column_bytes(written: bytes) -> list[int]:
+    rows = pq.ParquetFile(io.BytesIO(written)).metadata.row_group(0)
+    return [rows.column(number).total_compressed_size for number in range(rows.num_columns)]
+
+
+def _write_digests(folder: Path) -> None:
+    """Write digests as ``sha256sum --check`` reads them, so that a changed file of a fleet shows."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DIGEST_FILE)
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in files
+    ]
+    (folder / DIGEST_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 
 def _truth_rows(packs: Sequence[tuple[Pack, Use]]) -> Iterator[dict[str, object]]:
     for pack, use in packs:
-        remaining = pack.remaining_capacity_ah(float(use.elapsed_second[-1]) / 3600.0)
+        hours = float(use.elapsed_second[-1]) / 3600.0
+        remaining = pack.remaining_capacity_ah(hours)
         yield {
             "battery_id": pack.battery_id,
             "chemistry": pack.chemistry.value,
@@ -104,6 +139,7 @@ def _truth_rows(packs: Sequence[tuple[Pack, Use]]) -> Iterator[dict[str, object]
             "state_of_health_fraction": round(remaining / pack.rated_capacity_ah, 5),
             "series_count": len(pack.cells),
             "weak_group": pack.weak_group,
+            "weak_group_lost_ah": round(pack.weak_group_lost_ah(hours), 3),
         }
 
 

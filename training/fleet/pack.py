@@ -62,6 +62,10 @@ class Pack:
         held = np.array([cell.capacity_ah for cell in self.cells])
         return float(np.min(held - (below - below.min())))
 
+    def weak_group_lost_ah(self, elapsed_hour: float) -> float:
+        """What the weak group has lost beside the others after a time in operation; 0 without one. [Ah]."""
+        return self.parallel * elapsed_hour * max(cell.ageing.leakage_ampere for cell in self.cells)
+
     def remaining_capacity_ah(self, elapsed_hour: float) -> float:
         """What the string has left after a time in operation. [Ah]."""
         return self.parallel * self.cell_capacity_ah(elapsed_hour)

@@ -18,6 +18,8 @@ _CURRENT_GAIN, _CURRENT_OFFSET_AMPERE, _CURRENT_STEP_AMPERE = 0.003, 0.1, 0.1
 _CELL_OFFSET_VOLT, _CELL_NOISE_VOLT = 0.001, 0.0003
 _BELIEVED_CAPACITY, _START_ERROR = 0.03, 0.01
 _LOST_ROW_SHARE, _GAP_ROWS = 0.004, (5, 30)
+_SENTINEL_SHARE = 0.002
+_FROZEN_STRETCHES, _FROZEN_ROWS = 3, (3, 8)
 _KILOMETER_PER_AH = 2.4
 _INSULATION_OHM_PER_VOLT = (600.0, 4000.0)
 
@@ -85,7 +87,29 @@ def recorded(pack: Pack, driven: Driven, begins_at: float, chance: np.random.Gen
             **{f"cell_voltage_{number + 1}_volt": cells[number] for number in range(groups)},
         }
     )
-    return table[_received(count, chance)].reset_index(drop=True)
+    received = table[_received(count, chance)].reset_index(drop=True)
+    return _with_sentinels(_with_frozen_lists(received, chance), chance)
+
+
+def _with_frozen_lists(table: pd.DataFrame, chance: np.random.Generator) -> pd.DataFrame:
+    """Now and then the list of cells stands still for minutes while the extremes go on."""
+    groups = _groups(table)
+    for first in chance.integers(1, len(table) - _FROZEN_ROWS[1], _FROZEN_STRETCHES):
+        last = first + int(chance.integers(*_FROZEN_ROWS))
+        table.loc[first:last, groups] = table.loc[first - 1, groups].to_numpy()
+    return table
+
+
+def _with_sentinels(table: pd.DataFrame, chance: np.random.Generator) -> pd.DataFrame:
+    """What the BMS marked invalid is missing in a canonical table: current, probes, the whole list of cells."""
+    probes = ["probe_temperature_max_celsius", "probe_temperature_min_celsius"]
+    for names in (["pack_current_ampere"], probes, ["insulation_resistance_kiloohm"], _groups(table)):
+        table.loc[chance.random(len(table)) < _SENTINEL_SHARE, names] = np.nan
+    return table
+
+
+def _groups(table: pd.DataFrame) -> list[str]:
+    return [str(name) for name in table.filter(regex="^cell_voltage_[0-9]")]
 
 
 def _reported_percent(driven: Driven, chance: np.random.Generator) -> FloatArray:

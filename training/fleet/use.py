@@ -1,7 +1,8 @@
 """How a vehicle is used: days of driving, standing and charging as a current through the string.
 
 Rates and shares are of the capacity the string has left, so a weak pack is driven no deeper than it
-can be. Standing days between two recorded ones only move the calendar. Plain arrays; no physics here.
+can be. Standing days between two recorded ones only move the calendar. At the end the vehicle stands in a
+workshop that draws and returns a few pulses. Plain arrays; no physics here.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _FAST_SHARE = 0.3
 _HIGHEST, _LOWEST = (0.72, 0.9), (0.2, 0.5)
 _TAPER_ABOVE, _TAPER = 0.7, 0.35
 _REGENERATION, _BRAKING_SHARE = 0.5, 0.12
+_PULSE_RATE, _PULSE_STEPS, _REST_STEPS, _PULSE_PAIRS = 0.5, 3, 10, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def drawn_use(order: FleetOrder, chance: np.random.Generator) -> Use:
         lowest, highest = float(chance.uniform(*_LOWEST)), float(chance.uniform(*_HIGHEST))
         days.append(_day(charged, lowest, highest, sampling_second, chance))
         charged = lowest + _moved(days[-1][0][days[-1][1] == CHARGING], sampling_second)
+    tested = _pulses()
+    days[-1] = np.append(days[-1][0], tested), np.append(days[-1][1], np.full(len(tested), STANDING))
     lengths = [len(rate) for rate, _ in days]
     within = np.concatenate([sampling_second * np.arange(length) for length in lengths])
     return Use(
@@ -112,6 +116,12 @@ def _charge(lowest: float, highest: float, step: float, chance: np.random.Genera
 
 def _stand(step: float, chance: np.random.Generator) -> FloatArray:
     return np.zeros(int(chance.uniform(*_STAND_SECOND) / step))
+
+
+def _pulses() -> FloatArray:
+    """Pulses out and back in with rests, as many samples each at any sampling; they move no charge in the end."""
+    pulse, rest = np.full(_PULSE_STEPS, _PULSE_RATE), np.zeros(_REST_STEPS)
+    return np.tile(np.concatenate([-pulse, rest, pulse, rest]), _PULSE_PAIRS)
 
 
 def _moved(rate: FloatArray, step: float) -> float:

@@ -1,4 +1,4 @@
-"""Training on a method whose plan lists its features: two pulse trains, partial charge, impedance.
+"""Training on a method whose plan lists its features: two pulse trains, partial charge, impedance, telemetry.
 
 Every row with the required features trains. Of the rows marked ``visit`` in the labels one per
 battery calibrates and is judged; all other rows are grid.

@@ -6,6 +6,7 @@ from training.fleet.order import FleetOrder
 from training.fleet.use import CHARGING, DRIVING, STANDING, drawn_use
 
 STEP_SECOND = 30.0
+PULSED_ROWS = 78
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,18 @@ def test_a_vehicle_is_never_driven_empty_nor_charged_beyond_full(use):
 
 
 def test_it_stands_without_current_and_charges_with_a_positive_one(use):
-    assert np.all(use.rate[use.state == STANDING] == 0.0)
+    standing = use.rate[:-PULSED_ROWS][use.state[:-PULSED_ROWS] == STANDING]
+    assert np.all(standing == 0.0)
     assert np.all(use.rate[use.state == CHARGING] > 0.0)
     assert use.rate[use.state == DRIVING].mean() < 0.0
+
+
+def test_the_record_ends_with_pulses_out_and_back_that_move_no_charge_in_the_end(use):
+    pulses = use.rate[-PULSED_ROWS:]
+    assert np.all(use.state[-PULSED_ROWS:] == STANDING)
+    assert use.rate[-PULSED_ROWS - 1] == 0.0
+    assert np.count_nonzero(pulses == -0.5) == np.count_nonzero(pulses == 0.5) == 9
+    assert pulses.sum() == 0.0
 
 
 def test_driving_brakes_now_and_then(use):
