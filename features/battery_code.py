@@ -6,6 +6,7 @@ exception. Makers, battery types and dates are data in ``battery_code_tables.tom
 source and how sure it is. A code that breaks any rule is not interpreted: its fields stay empty.
 """
 
+import re
 import string
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -13,12 +14,19 @@ from datetime import date
 
 from features.battery_code_tables import SHIPPED_TABLES, BatteryCodeTables
 from features.errors import Problem
+from features.plain_text import plain_text
 from features.vocabulary import Chemistry, Level, Scheme
 
 CODE_LENGTH = 24
 CASCADE_CODE_LENGTH = 19
 # str.upper() would turn letters of other scripts into Latin ones ("ı" into "I"): only a-z is folded.
 _UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
+LONGEST_BATTERY_ID = 64
+BATTERY_ID_RULE = f"must be 1 to {LONGEST_BATTERY_ID} printable characters of ASCII or Chinese"
+# Other scripts are refused because some of their letters cannot be told from Latin ones by eye.
+_BATTERY_ID = re.compile(rf"[\x20-\x7e\u3007\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]{{1,{LONGEST_BATTERY_ID}}}")
+_SPACES = re.compile(" +")
+_LOOSE_SPACE = re.compile("(?<![0-9]) | (?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,39 @@ def parse_battery_code(text: str, tables: BatteryCodeTables = SHIPPED_TABLES) ->
     if layout is None or problems:
         return BatteryCode(code, scheme, problems)
     return _interpreted(code, layout, tables)
+
+
+def known_battery_id(text: str) -> str:
+    r"""Return the one identifier under which a battery is known, however it is written; never raises.
+
+    Parameters
+    ----------
+    text : str
+        Code or local identifier as scanned or typed.
+
+    Returns
+    -------
+    str
+        A valid GB/T 34014 code on one line. Any other text in plain characters and upper case, without white
+        space except one space between two digits; it may be no identifier (`battery_id_is_sound`).
+
+    Notes
+    -----
+    A space between digits is kept because it separates two numbers: rack 1 12 is not rack 11 2.
+
+    Examples
+    --------
+    >>> known_battery_id("04qcb76836300\njbc40000903"), known_battery_id(" pack\u2011 \uff11 ")
+    ('04QCB76836300JBC40000903', 'PACK-1')
+    """
+    plain = plain_text(text)
+    parsed = parse_battery_code(plain)
+    return parsed.code if parsed.valid else _LOOSE_SPACE.sub("", _SPACES.sub(" ", plain.strip())).translate(_UPPER)
+
+
+def battery_id_is_sound(battery_id: str) -> bool:
+    """Whether an identifier, as `known_battery_id` returns it, can name a battery (`BATTERY_ID_RULE`)."""
+    return _BATTERY_ID.fullmatch(battery_id) is not None
 
 
 def _problems(code: str, layout: _Layout | None, tables: BatteryCodeTables) -> Iterator[Problem]:

@@ -17,9 +17,15 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from features.battery_code import parse_battery_code
+from features.battery_code import (
+    BATTERY_ID_RULE,
+    battery_id_is_sound,
+    known_battery_id,
+    parse_battery_code,
+)
 from features.errors import InvalidInput, Problem
 from features.findings import Finding
+from features.plain_text import plain_text
 from features.vocabulary import (
     COLUMNS,
     FORMATS_BY_KIND,
@@ -38,8 +44,6 @@ from features.vocabulary import (
 FloatArray = npt.NDArray[np.float64]
 TableColumn = npt.NDArray[np.float64] | npt.NDArray[np.str_]
 
-LONGEST_BATTERY_ID = 64
-_LOCAL_ID = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _GROUP = re.compile(r"cell_voltage_(\d+)_volt")
 _SHOWN_PROBLEMS = 20
 _EARLIEST_YEAR, _LATEST_YEAR = 1990, 2200
@@ -53,7 +57,7 @@ class BatteryIdentity:
     Attributes
     ----------
     battery_id : str
-        Code in its scheme, normalised (upper case, lines joined) where the scheme is GB/T 34014.
+        The identifier the battery is known under, as `declared` writes it.
     scheme : Scheme
         Coding scheme of `battery_id`.
     level : Level
@@ -89,11 +93,8 @@ class BatteryIdentity:
             raise InvalidInput(f"The identity of battery {self.battery_id!r:.80} is not valid.", problems)
 
     def _problems(self) -> Iterator[Problem]:
-        printable = _LOCAL_ID.fullmatch(self.battery_id) and self.battery_id.isprintable()
-        if not printable or self.battery_id != self.battery_id.strip():
-            yield Problem(
-                "battery_id", f"must be 1 to {LONGEST_BATTERY_ID} printable characters", repr(self.battery_id)[:80]
-            )
+        if not battery_id_is_sound(self.battery_id) or self.battery_id != self.battery_id.strip():
+            yield Problem("battery_id", BATTERY_ID_RULE, repr(self.battery_id)[:80])
         elif self.scheme is not Scheme.LOCAL:
             yield from _code_problems(self.battery_id, self.scheme)
         yield from _positive("rated_capacity_ah", self.rated_capacity_ah, 1e5)
@@ -111,9 +112,11 @@ class BatteryIdentity:
         Parameters
         ----------
         battery_id : str
-            Code as scanned; GB/T 34014 codes may be lower case or split over two lines.
+            Code as scanned or typed; one battery is known under one identifier, however it is written
+            (`known_battery_id`).
         scheme : Scheme, optional
-            Scheme the sender declares. None recognises GB/T 34014 and falls back to ``local``.
+            Scheme the sender declares. None recognises GB/T 34014 and falls back to ``local``. A valid GB/T 34014
+            code declared as ``local`` is still that code: its scheme is no matter of opinion.
         **plate
             The other attributes of `BatteryIdentity`.
 
@@ -122,11 +125,11 @@ class BatteryIdentity:
         InvalidInput
             If a declared scheme does not fit the code, or the plate breaks a rule.
         """
-        parsed = parse_battery_code(battery_id)
-        if scheme is None:
+        parsed = parse_battery_code(plain_text(battery_id))
+        if scheme in (None, Scheme.LOCAL):
             scheme = parsed.scheme if parsed.valid else Scheme.LOCAL
-        normalised = parsed.code if scheme is not Scheme.LOCAL else battery_id.strip()
-        return cls(battery_id=normalised, scheme=scheme, **plate)  # type: ignore[arg-type]  # checked by __post_init__
+        known = known_battery_id(battery_id) if scheme is Scheme.LOCAL else parsed.code
+        return cls(battery_id=known, scheme=scheme, **plate)  # type: ignore[arg-type]  # checked by __post_init__
 
 
 def _positive(name: str, value: float, highest: float) -> Iterator[Problem]:

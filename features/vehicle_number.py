@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from features.errors import Problem
+from features.plain_text import plain_text
 
 LENGTH = 17
 MASKED = "[vehicle number]"
@@ -62,5 +63,10 @@ def vehicle_number_problems(texts: Iterable[tuple[str, str | None]]) -> list[Pro
     return [
         Problem(where, rule, MASKED)
         for where, text in texts
-        if text is not None and without_vehicle_numbers(text.strip()) != text.strip()
+        if text is not None and _holds_vehicle_number(plain_text(text))
     ]
+
+
+def _holds_vehicle_number(text: str) -> bool:
+    """Whether a VIN stands in a text, or the text is one with white space in it, which identifiers lose."""
+    return without_vehicle_numbers(text) != text or is_vehicle_number("".join(text.split()))

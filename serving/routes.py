@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from features.battery_code import parse_battery_code
+from features.battery_code import known_battery_id
 from serving.answers import answered
+from serving.batch_routes import batch_routes
 from serving.desk import Desk
 from serving.file_routes import file_routes
 from serving.messages import battery_reply, reply_from_entry
@@ -49,6 +50,7 @@ def reading_app(described: Callable[[], Mapping[str, Any]]) -> Starlette:
             Route("/v1/batteries/{code:path}", _battery, methods=["GET"]),
             *proof_routes(),
             *file_routes(),
+            *batch_routes(),
             Route("/docs.json", docs, methods=["GET"]),
         ]
     )
@@ -98,8 +100,6 @@ def battery_shown(desk: Desk, code: str) -> dict[str, Any]:
 
 
 def _entries(desk: Desk, code: str) -> list[Recorded]:
-    """Return the entries under the normalised code, else under the code as it is written."""
-    parsed = parse_battery_code(code)
-    normalised = parsed.code if parsed.valid else code.strip()
+    """Return the entries under the identifier the battery is known by, else under the one that is written."""
     ledger = desk.ledger()
-    return ledger.by_battery(normalised) or ledger.by_battery(code.strip())
+    return ledger.by_battery(known_battery_id(code)) or ledger.by_battery(code.strip())

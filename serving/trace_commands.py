@@ -8,19 +8,20 @@ many workers serve.
 import argparse
 import asyncio
 import json
+import math
 import random
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from features.battery_code import parse_battery_code
+from features.battery_code import known_battery_id
 from features.errors import InvalidInput, Problem
+from models.policy_file import load_policy
 from serving.record.location import opened_store
 from serving.record.store import RecordUnavailable, Store
 from serving.settings import Settings
@@ -33,8 +34,7 @@ from serving.trace.standing import Standing, Undelivered, overdue, standing
 from serving.trace.working_days import Calendar, calendar_named
 
 CALENDAR = "china"
-ONCE_PATIENCE_SECOND = 30.0
-"""``deliver --once`` waits this long for the next attempt of an event before it leaves it to a later run. [s]"""
+"""Says which day it is where the policy has no time limits, of entries recorded under an earlier one."""
 
 _REOPEN_AFTER_SECOND = 5.0
 _EVENT_ID_DIGITS = 32
@@ -51,6 +51,8 @@ def deliver(options: argparse.Namespace, settings: Settings, console: Console) -
         with closing(opened_book(settings.record_file)) as book:
             found = standing(store, book)
     console.print(Text(_counted(found)), soft_wrap=True)
+    if found.next_attempts:
+        console.print(Text(f"not served, left to the next run: {found.next_attempts[0].last_error}"), soft_wrap=True)
     return 0 if found.undelivered_count == 0 else 1
 
 
@@ -67,9 +69,10 @@ def status(options: argparse.Namespace, settings: Settings, console: Console) ->
     if found.oldest is not None:
         console.print(Text(f"due first: {found.oldest.due_on}, {_named(found.oldest)}"), soft_wrap=True)
     if found.refused:
-        console.print(_table("Refused: each holds back its own battery until `packgrade trace retry`", found.refused))
+        title = "Refused: each holds back the batteries it names until `packgrade trace retry`"
+        _print_list(console, title, found.refused)
     if found.next_attempts:
-        console.print(_table("Not served yet, sent again", found.next_attempts))
+        _print_list(console, "Not served yet, sent again", found.next_attempts)
     return 0
 
 
@@ -85,7 +88,8 @@ def retry(options: argparse.Namespace, settings: Settings, console: Console) -> 
 
 def late(options: argparse.Namespace, settings: Settings, console: Console) -> int:
     """Print what should have been delivered by now; 1 if there is any."""
-    calendar = calendar_named(CALENDAR)
+    terms = load_policy(settings.policy_file).traceability
+    calendar = calendar_named(CALENDAR if terms is None else terms.calendar)
     on = options.on or calendar.day_of(datetime.now(UTC))
     with closing(opened_store(settings.record_file)) as store:
         _require_record(store)
@@ -96,7 +100,7 @@ def late(options: argparse.Namespace, settings: Settings, console: Console) -> i
         listed = [asdict(each) for each in found]
         print(json.dumps({"on": on.isoformat(), "overdue": listed, "years_by_weekends_only": unknown}, indent=2))
     elif found:
-        console.print(_table(f"Overdue on {on}: {len(found)}", found))
+        _print_list(console, f"Overdue on {on}: {len(found)}", found)
     else:
         console.print(Text(f"Nothing is overdue on {on}."))
     if unknown and not options.json:
@@ -131,7 +135,7 @@ async def _run(
     watch: bool,
     told: Callable[[str], None],
 ) -> None:
-    pace = Pace() if watch else replace(Pace(), patience_second=ONCE_PATIENCE_SECOND)
+    pace = Pace(patience_second=math.inf if watch else 0.0)
     with closing(opened_book(settings.record_file)) as book:
         dispatcher = Dispatcher(
             store,
@@ -166,8 +170,7 @@ def _tried_again(store: Store, book: DeliveryBook, name: str | None, now: dateti
     identifier = name.removeprefix("urn:uuid:").replace("-", "").lower()
     with store.reading() as reader:
         leaf = reader.by_event_id(identifier) if len(identifier) == _EVENT_ID_DIGITS else None
-        parsed = parse_battery_code(name)
-        battery_id = parsed.code if parsed.valid else name
+        battery_id = known_battery_id(name)
         known = leaf is not None or reader.battery_head(battery_id) is not None
     if not known:
         problem = Problem("EVENT|BATTERY", "must be an event or a battery of the record", name[:80])
@@ -184,7 +187,7 @@ def _counted(found: Standing) -> str:
     counts = found.counts
     return (
         f"{counts['delivered']} delivered, {found.undelivered_count} not: {counts['new']} new, {counts['ready']} to be "
-        f"sent, {counts['waiting']} waiting for an earlier one of their battery, {counts['refused']} refused"
+        f"sent, {counts['waiting']} waiting for an earlier one of a battery they name, {counts['refused']} refused"
     )
 
 
@@ -192,15 +195,14 @@ def _named(each: Undelivered) -> str:
     return f"entry {each.sequence} ({each.event_id}) of {each.battery_id}, {each.state}"
 
 
-def _table(title: str, found: Iterable[Undelivered]) -> Table:
-    table = Table(title=title, title_justify="left", pad_edge=False)
-    for heading in ("due", "entry", "event", "battery", "state", "sent", "next attempt", "last error"):
-        table.add_column(heading, overflow="fold")
+def _print_list(console: Console, title: str, found: Iterable[Undelivered]) -> None:
+    """One line an event, as wide as it is: the platform's words stay in one piece in a file or a pipe too."""
+    console.print(Text(title), soft_wrap=True)
     for each in found:
-        times = (str(each.attempts), each.next_attempt_at or "", each.last_error or "")
-        cells = (each.due_on, str(each.sequence), each.event_id, each.battery_id, each.state, *times)
-        table.add_row(*map(Text, cells))
-    return table
+        again = f", again at {each.next_attempt_at}" if each.next_attempt_at else ""
+        said = f": {each.last_error}" if each.last_error else ""
+        line = f"  due {each.due_on}, {_named(each)}, sent {each.attempts}x{again}{said}"
+        console.print(Text(line), soft_wrap=True)
 
 
 def _teller(console: Console) -> Callable[[str], None]:

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from features.battery_code import known_battery_id
 from features.errors import InvalidInput, Problem
 from serving.answers import answered
 from serving.desk import Desk
 from serving.events.family import all_codes, is_known
-from serving.events.relations import normalised
 from serving.genealogy_messages import genealogy_reply
 from serving.record.derived import Relation
 from serving.record.leaf import Leaf
@@ -105,7 +105,7 @@ _EPOCH = "1970-01-01T00:00:00.000000Z"
 
 
 def _known(reader: Reader, code: str) -> str:
-    for written in (normalised(code), code.strip()):
+    for written in (known_battery_id(code), code.strip()):
         if is_known(reader, written):
             return written
     raise not_found("code", "nothing was recorded for this battery", code)

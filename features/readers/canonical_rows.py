@@ -12,7 +12,7 @@ from typing import Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from features.battery_code import parse_battery_code
+from features.battery_code import known_battery_id
 from features.errors import InvalidInput, Problem, UnreadableFile
 from features.measurement import TableColumn, column_definition
 from features.vocabulary import COLUMNS, TableFormat
@@ -111,8 +111,7 @@ class BatteryRows:
 
 def normal_battery_id(text: str) -> str:
     """Bring an identifier into the form in which two writings of it are equal."""
-    parsed = parse_battery_code(text)
-    return parsed.code if parsed.valid else text.strip()
+    return known_battery_id(text)
 
 
 def taken(values: TableColumn, rows: RowNumbers) -> TableColumn:

@@ -13,6 +13,7 @@ from features.vocabulary import Level
 from models.decision import Outcome
 from serving.events.family import (
     above,
+    all_parts,
     current_code,
     holder,
     is_known,
@@ -90,10 +91,22 @@ def _old_code_problem(reader: Reader, old: str, new: BatteryCode, *, alone: bool
         return f"must be part of nothing; it is part of {current_code(reader, whole)}"
     if any(verdict.outcome is not Outcome.CASCADE for verdict in part_verdicts(reader, old)):
         return "must have a cascade decision as its last one"
+    if (unfit := _unfit_part(reader, old)) is not None:
+        return unfit
     parsed = parse_battery_code(old)
     if parsed.valid and parsed.code[:_TYPE_POSITIONS] != new.code[:_TYPE_POSITIONS]:
         return f"must agree with positions 1 to {_TYPE_POSITIONS} of the new code, {new.code[:_TYPE_POSITIONS]}"
     return _level_problem(level_of(reader, old), new.cascade_level, alone=alone)
+
+
+def _unfit_part(reader: Reader, whole: str) -> str | None:
+    """What a part at any depth has against a cascade code: a judged one without a use leaves its whole none."""
+    inside = (verdict for part in all_parts(reader, whole) for verdict in part_verdicts(reader, part))
+    for part in inside:
+        if part.gated and part.outcome is not Outcome.CASCADE:
+            decided = f"whose last decision is {part.outcome} ({part.decision_id})"
+            return f"must have no part without a use; it holds {part.battery_id}, {decided}"
+    return None
 
 
 def _level_problem(old: Level | None, new: Level | None, *, alone: bool) -> str | None:

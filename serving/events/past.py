@@ -60,26 +60,34 @@ def battery_pasts(
         Which verdicts stand under it.
     """
     with ledger.reading() as reader:
+        view = _View(ledger, reader, policy_sha256, rule)
         lasts = [(battery_id, reader.last_of_battery(battery_id)) for battery_id in battery_ids]
         return [
-            _NEVER_SEEN if last is None else _past(ledger, reader, battery_id, last, policy_sha256, rule)
+            _NEVER_SEEN if last is None else BatteryPast(_past(view, battery_id, last), leaf_sha256(last))
             for battery_id, last in lasts
         ]
 
 
-def _past(  # noqa: PLR0917 - one battery of `battery_pasts`
-    ledger: "Ledger", reader: Reader, battery_id: str, last: Leaf, policy_sha256: str, rule: StandingRule
-) -> BatteryPast:
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One view of the record, and the policy it is read under."""
+
+    ledger: "Ledger"
+    reader: Reader
+    policy_sha256: str
+    rule: StandingRule
+
+
+def _past(view: _View, battery_id: str, last: Leaf) -> RecordedPast:
     body = body_of(last)
-    if _tells_all(last, body, policy_sha256) and not _bore_other_codes(reader, battery_id):
+    if _tells_all(last, body, view.policy_sha256) and not _bore_other_codes(view.reader, battery_id):
         known = past_from_body(body)
-        standing, was_joined = rule.after(known.standing, past_decision(last, body, ())), bool(known.parts)
+        standing, was_joined = view.rule.after(known.standing, past_decision(last, body, ())), bool(known.parts)
     else:
-        leaves = _under_all_codes(reader, battery_id)
-        standing = rule.standing(past_decisions(leaves))
+        leaves = _under_all_codes(view.reader, battery_id)
+        standing = view.rule.standing(past_decisions(leaves))
         was_joined = any(leaf.kind is LeafKind.ASSOCIATION for leaf in leaves)
-    parts = parts_of(ledger, battery_id) if was_joined else ()
-    return BatteryPast(RecordedPast(standing, parts), leaf_sha256(last))
+    return RecordedPast(standing, parts_of(view.ledger, battery_id) if was_joined else ())
 
 
 def _tells_all(last: Leaf, body: Mapping[str, Any], policy_sha256: str) -> bool:

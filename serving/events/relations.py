@@ -1,6 +1,6 @@
 """What a station tells of how batteries stand to one another; sound in itself, whatever the record says.
 
-Codes are normalised here, so that one battery has one name. Values only.
+Every code is written as the record knows the battery, so that one battery has one name. Values only.
 """
 
 import math
@@ -8,9 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from features.battery_code import BatteryCode, parse_battery_code
+from features.battery_code import (
+    BATTERY_ID_RULE,
+    BatteryCode,
+    battery_id_is_sound,
+    known_battery_id,
+    parse_battery_code,
+)
 from features.errors import InvalidInput, Problem
-from features.measurement import LONGEST_BATTERY_ID
 from features.vehicle_number import vehicle_number_problems
 from features.vocabulary import Scheme
 
@@ -48,8 +53,8 @@ class Association:
     def __post_init__(self) -> None:
         named = {"parent": self.parent, **places("children", self.children)}
         _require_names(named, self.children)
-        object.__setattr__(self, "parent", normalised(self.parent))
-        object.__setattr__(self, "children", tuple(map(normalised, self.children)))
+        object.__setattr__(self, "parent", known_battery_id(self.parent))
+        object.__setattr__(self, "children", tuple(map(known_battery_id, self.children)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +86,13 @@ class Recoding:
 
     def __post_init__(self) -> None:
         _require_names({"new_code": self.new_code, **places("old_codes", self.old_codes)}, self.old_codes)
-        problems = list(_new_code_problems(parse_battery_code(self.new_code)))
+        problems = list(_new_code_problems(parse_battery_code(known_battery_id(self.new_code))))
         if not (math.isfinite(self.rated_capacity_ah) and self.rated_capacity_ah > 0.0):
             problems.append(Problem("rated_capacity_ah", "must be a number above 0", f"{self.rated_capacity_ah}"))
         if problems:
             raise _invalid(problems)
-        object.__setattr__(self, "new_code", normalised(self.new_code))
-        object.__setattr__(self, "old_codes", tuple(map(normalised, self.old_codes)))
-
-
-def normalised(code: str) -> str:
-    """A code as the record writes it: GB/T 34014 in capitals on one line, another as it is.
-
-    Examples
-    --------
-    >>> normalised("04qcb76836300 jbc40000903"), normalised(" pack-1 ")
-    ('04QCB76836300JBC40000903', 'pack-1')
-    """
-    parsed = parse_battery_code(code)
-    return parsed.code if parsed.valid else code.strip()
+        object.__setattr__(self, "new_code", known_battery_id(self.new_code))
+        object.__setattr__(self, "old_codes", tuple(map(known_battery_id, self.old_codes)))
 
 
 def places(name: str, codes: Sequence[str]) -> dict[str, str]:
@@ -116,13 +109,13 @@ def _new_code_problems(parsed: BatteryCode) -> Iterator[Problem]:
 
 def _require_names(named: Mapping[str, str], listed: Sequence[str]) -> None:
     """See that every text can name a battery, none of them a vehicle, and that all are different."""
+    codes = list(map(known_battery_id, named.values()))
     problems = [
-        Problem(place, f"must be 1 to {LONGEST_BATTERY_ID} printable characters", f"{code!r:.80}")
-        for place, code in named.items()
-        if not (1 <= len(normalised(code)) <= LONGEST_BATTERY_ID and normalised(code).isprintable())
+        Problem(place, BATTERY_ID_RULE, f"{named[place]!r:.80}")
+        for place, code in zip(named, codes, strict=True)
+        if not battery_id_is_sound(code)
     ]
     problems += vehicle_number_problems(named.items())
-    codes = list(map(normalised, named.values()))
     problems += [
         Problem(place, "must be named once", f"{code!r:.80}")
         for index, (place, code) in enumerate(zip(named, codes, strict=True))

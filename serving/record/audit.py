@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from features.battery_code import parse_battery_code
+from features.battery_code import known_battery_id
 from features.errors import InvalidInput, PackGradeError, Problem
-from features.vocabulary import Scheme
 from serving.record.archive import is_archive
 from serving.record.archive_check import archived_keys, verify_archive
 from serving.record.checkpoint import (
@@ -177,7 +176,7 @@ def chosen_leaves(record: RecordSource, entry: str, first_sequence: int = 0) -> 
     found = [record.by_event_id(entry)] if _EVENT_ID.fullmatch(entry) else []
     if not any(found) and entry.isdecimal() and len(entry) <= _MOST_DIGITS:
         found = [record.by_sequence(int(entry))]
-    leaves = [leaf for leaf in found if leaf is not None] or record.by_battery(_code(entry))
+    leaves = [leaf for leaf in found if leaf is not None] or _of_battery(record, entry)
     return (leaf for leaf in leaves if leaf.sequence >= first_sequence)
 
 
@@ -270,9 +269,9 @@ def _text(file: Path) -> str:
         raise InvalidInput("Nothing was verified.", [Problem(str(file), "must be a readable text file")]) from error
 
 
-def _code(entry: str) -> str:
-    parsed = parse_battery_code(entry)
-    return parsed.code if parsed.valid and parsed.scheme is not Scheme.LOCAL else entry.strip()
+def _of_battery(record: RecordSource, entry: str) -> Sequence[Leaf]:
+    """Entries of a battery under the identifier it is known by, else under the one that was written before."""
+    return [*record.by_battery(known_battery_id(entry))] or [*record.by_battery(entry.strip())]
 
 
 def _receipt(head: str | None) -> tuple[int, str] | None:

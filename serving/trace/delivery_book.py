@@ -4,12 +4,12 @@ It stands beside the record and is no evidence: it changes, nobody signs it, and
 that everything is sent once more and the platform sees event ids it knows. A row follows its outbox
 row through these states:
 
-    waiting ──► ready ──► delivered          ready: its battery's turn, sent when its next attempt comes
-                  ▲  └──► refused ──► ready  refused: a dead letter; it holds its own battery back until
-                  └─ tried again             somebody asks for it to be tried again
+    waiting ──► ready ──► delivered          ready: its turn, sent when its next attempt comes
+                  ▲  └──► refused ──► ready  refused: a dead letter; it holds the batteries it names back
+                  └─ tried again             until somebody asks for it to be tried again
 
-Invariant: of each battery at most one row is ready or refused; all before it are delivered, all after
-it wait. The database enforces it.
+An event names the battery it is filed under and, where batteries are joined, parted or recoded, the others.
+Invariant: it waits exactly while an earlier one that names one of its batteries is not delivered.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,14 +22,19 @@ from typing import Any, NamedTuple, Protocol
 from features.errors import PackGradeError
 from serving.trace.delivery_book_sql import (
     AGAIN,
+    BEHIND,
     BOOK_VERSION,
     COLUMNS,
+    CONCERN,
+    CONCERN_NO_MORE,
     DELIVERED,
     LATER,
     NEXT_TURN,
+    OF_BATTERY,
     REFUSED,
     SCHEMA,
     TAKE_UP,
+    UPGRADE,
 )
 from serving.trace.schedule import utc_text
 
@@ -73,12 +78,13 @@ class State(StrEnum):
 
 
 class NewRow(NamedTuple):
-    """An outbox row to be taken up, with the digest of its entry."""
+    """An outbox row to be taken up, with the digest of its entry and the other batteries the entry names."""
 
     sequence: int
     battery_id: str
     due_on: str
     leaf_sha256: str
+    others: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +184,7 @@ class DeliveryBook:
         with connection.transaction():
             for statement in SCHEMA:
                 connection.run(statement, {})
-            connection.run(
-                "INSERT INTO book (version) VALUES (:version) ON CONFLICT DO NOTHING", {"version": BOOK_VERSION}
-            )
-            versions = connection.rows("SELECT version FROM book", {})
+            versions = self._versions()
         if versions != [(BOOK_VERSION,)]:
             raise BookUnavailable(
                 f"The delivery book has version {versions}, this release knows {BOOK_VERSION}.",
@@ -209,8 +212,15 @@ class DeliveryBook:
 
     def take_up(self, rows: Sequence[NewRow], now: datetime) -> None:
         """Add outbox rows in their order; those it has stay as they are."""
-        values = [{**row._asdict(), "now": utc_text(now)} for row in rows]
+        concerns: list[Values] = [
+            {"sequence": row.sequence, "battery_id": battery_id}
+            for row in rows
+            for battery_id in sorted({row.battery_id, *row.others})
+        ]
+        own = ("sequence", "battery_id", "due_on", "leaf_sha256")
+        values: list[Values] = [{name: getattr(row, name) for name in own} | {"now": utc_text(now)} for row in rows]
         with self._connection.transaction():
+            self._connection.run_each(CONCERN, concerns)
             self._connection.run_each(TAKE_UP, values)
 
     def due(self, now: datetime, at_most: int) -> list[BookRow]:
@@ -224,7 +234,7 @@ class DeliveryBook:
         return None if found[0] is None else datetime.fromisoformat(found[0])
 
     def settle(self, settlements: Iterable[Settlement], now: datetime) -> None:
-        """Write down what became of attempts, all or none; a delivered event gives its battery's next its turn."""
+        """Write down what became of attempts, all or none; a delivered event gives those behind it their turn."""
         with self._connection.transaction():
             for each in settlements:
                 self._settle(each, utc_text(now))
@@ -236,8 +246,8 @@ class DeliveryBook:
             return self._connection.run(statement, {"now": utc_text(now), "latest": utc_text(latest)})
 
     def try_again(self, now: datetime, battery_id: str | None = None, sequence: int | None = None) -> int:
-        """Make refused and put-off events due now: of one entry, of one battery, or all; returns how many."""
-        condition = "" if battery_id is None else " AND battery_id = :battery_id"
+        """Make refused and put-off events due now: of one entry, naming one battery, or all; returns how many."""
+        condition = "" if battery_id is None else OF_BATTERY
         condition += "" if sequence is None else " AND sequence = :sequence"
         values = {"now": utc_text(now), "battery_id": battery_id, "sequence": sequence}
         with self._connection.transaction():
@@ -254,6 +264,16 @@ class DeliveryBook:
         values: Values = {"due_before": due_before, "at_most": at_most, "state": state and state.value}
         return self._rows(f"{condition} ORDER BY due_on, sequence LIMIT :at_most", values)
 
+    def _versions(self) -> list[tuple[Any, ...]]:
+        """Versions the book names, after a new one got ours and one of version 1 was brought to it."""
+        found = self._connection.rows("SELECT version FROM book", {})
+        if not found:
+            self._connection.run("INSERT INTO book (version) VALUES (:version)", {"version": BOOK_VERSION})
+        if found == [(1,)]:
+            for statement in UPGRADE:
+                self._connection.run(statement, {})
+        return self._connection.rows("SELECT version FROM book", {})
+
     def _rows(self, condition: str, values: Values) -> list[BookRow]:
         found = self._connection.rows(f"SELECT {COLUMNS} FROM event WHERE {condition}", values)
         return [
@@ -264,8 +284,11 @@ class DeliveryBook:
     def _settle(self, each: Settlement, now: str) -> None:
         row, run = each.row, self._connection.run
         if each.last_error is None:
-            run(DELIVERED, {"now": now, "answer_id": each.answer_id, "sequence": row.sequence})
-            run(NEXT_TURN, {"now": now, "battery_id": row.battery_id})
+            if run(DELIVERED, {"now": now, "answer_id": each.answer_id, "sequence": row.sequence}):
+                behind = {following for (following,) in self._connection.rows(BEHIND, {"sequence": row.sequence})}
+                run(CONCERN_NO_MORE, {"sequence": row.sequence})
+                for following in sorted(behind - {None}):
+                    run(NEXT_TURN, {"now": now, "sequence": following})
         elif each.next_attempt_at is not None:
             moment = utc_text(each.next_attempt_at)
             run(LATER, {"next_attempt_at": moment, "last_error": each.last_error, "sequence": row.sequence})

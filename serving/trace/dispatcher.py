@@ -4,7 +4,7 @@
 
 An event is noted as delivered after the platform has answered, so a crash in between sends it again
 under the same event id, never not at all. Events of different batteries travel at the same time, those
-of one battery one after the other in the order of the log. The record is only read. Clock and chance
+that name one battery one after the other in the order of the log. The record is only read. Clock and chance
 are arguments; one dispatcher runs per record (`DeliveryBook.turn`).
 """
 
@@ -19,7 +19,8 @@ from functools import partial
 from itertools import islice
 
 from features.errors import PackGradeError
-from serving.record.leaf import Leaf, leaf_sha256
+from serving.record.derived import OutboxRow, derived_rows
+from serving.record.leaf import Leaf, LeafKind, leaf_sha256
 from serving.record.store import Reader, RecordUnavailable, Store
 from serving.trace.answer import Answer, Fate, one_line
 from serving.trace.delivery import Platform
@@ -28,6 +29,8 @@ from serving.trace.schedule import LONGEST_RETRY_AFTER_SECOND, Backoff, Pause
 
 PAGE = 500
 """Outbox rows taken up in one go."""
+
+_NAMING_OTHERS = (LeafKind.ASSOCIATION, LeafKind.RECODING)
 
 Render = Callable[[Leaf, Reader], bytes]
 Flights = dict["asyncio.Task[Answer]", "Flight"]
@@ -154,7 +157,7 @@ class Dispatcher:
         last = self._book.last_taken_up()
         with self._store.reading() as reader:
             page = reader.outbox_page(0 if last is None else last[0] + 1, PAGE)
-            rows = [NewRow(*row, _known(reader.digest_at(row.sequence), row.sequence)) for row in page]
+            rows = [_new_row(row, reader) for row in page]
         if rows:
             self._book.take_up(rows, self._clock())
         took_up_all = len(rows) < PAGE
@@ -212,7 +215,7 @@ class Dispatcher:
         return Settlement(row, next_attempt_at=now + timedelta(seconds=wait_second), last_error=answer.said)
 
     def _refused(self, row: BookRow, said: str) -> Settlement:
-        self._told(f"entry {row.sequence} of {row.battery_id} REFUSED, its battery waits: {said}")
+        self._told(f"entry {row.sequence} of {row.battery_id} REFUSED, the batteries it names wait: {said}")
         return Settlement(row, last_error=said)
 
     def _idle_second(self) -> float:
@@ -237,10 +240,13 @@ class Dispatcher:
                 raise BookOfAnotherRecord(*last)
 
 
-def _known(digest: str | None, sequence: int) -> str:
-    if digest is None:
-        raise RecordUnavailable(f"The outbox names entry {sequence}, which the record lacks.", "Nothing was sent.")
-    return digest
+def _new_row(row: OutboxRow, reader: Reader) -> NewRow:
+    leaf, digest = reader.by_sequence(row.sequence), reader.digest_at(row.sequence)
+    if leaf is None or digest is None:
+        raise RecordUnavailable(f"The outbox names entry {row.sequence}, which the record lacks.", "Nothing was sent.")
+    links = derived_rows(leaf)[1] if leaf.kind in _NAMING_OTHERS else []
+    others = frozenset(code for link in links for code in (link.child_id, link.parent_id))
+    return NewRow(*row, digest, others - {row.battery_id})
 
 
 def _unchanged(leaf: Leaf | None, row: BookRow) -> Leaf:

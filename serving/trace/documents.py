@@ -140,9 +140,13 @@ class SensorReport(Part):
     def _value_or_exception(self) -> Self:
         if (self.value is None) == (self.exception is None) or (self.value is None) != (self.uom is None):
             raise ValueError("must give either a value with its unit or an exception")
-        if self.value is not None and not (self.lower or 0.0) <= self.value <= (self.upper or self.value):
+        if self.value is not None and not self._within_interval(self.value):
             raise ValueError("must lie within its interval")
         return self
+
+    def _within_interval(self, value: float) -> bool:
+        """Whether a value keeps the bounds that are given; one that is not given bounds nothing."""
+        return (self.lower is None or self.lower <= value) and (self.upper is None or value <= self.upper)
 
 
 class SensorElement(Part):

@@ -34,7 +34,7 @@ class Undelivered:
     due_on : str
         Last day for telling, ISO 8601.
     state : str
-        ``new`` (not taken up), ``waiting`` for an earlier event of its battery, ``ready`` or ``refused``.
+        ``new`` (not taken up), ``waiting`` for an earlier event of a battery it names, ``ready`` or ``refused``.
     attempts : int
         How often it was sent.
     next_attempt_at : str or None
@@ -64,7 +64,7 @@ class Standing:
     oldest : Undelivered or None
         The undelivered event that is due first.
     refused : tuple of Undelivered
-        Dead letters, each holding back its own battery.
+        Dead letters, each holding back the batteries it names.
     next_attempts : tuple of Undelivered
         Events that were not served and are sent again, the soonest first.
     """

@@ -265,14 +265,16 @@ def test_a_declared_scheme_that_does_not_fit_the_code_is_refused_with_the_positi
         identity("04QXB76836300JBC40000903", scheme=Scheme.GBT34014)
     with pytest.raises(InvalidInput, match="scheme: the code is written in scheme gbt34014"):
         identity(EVE_CELL, scheme=Scheme.GBT34014_CASCADE)
-    assert identity(EVE_CELL, scheme=Scheme.LOCAL).scheme is Scheme.LOCAL
+    assert identity(EVE_CELL, scheme=Scheme.LOCAL).scheme is Scheme.GBT34014
 
 
-@pytest.mark.parametrize("battery_id", ["", "   ", "a\x00b", "a\nb", "x" * 65])
-def test_an_identifier_is_1_to_64_printable_characters(battery_id: str):
+@pytest.mark.parametrize(
+    "battery_id", ["", "   ", "a\x00b", "a\nb", "x" * 65, "\u0420\u0410CK-1", "PACK\u200b1", "e\u0301", "カ-1"]
+)
+def test_an_identifier_is_1_to_64_printable_characters_of_ascii_or_chinese(battery_id: str):
     with pytest.raises(InvalidInput, match="battery_id"):
         identity(battery_id)
-    assert identity("电池-7 A" + "x" * 57).battery_id.endswith("x")
+    assert identity("电池-7 A" + "x" * 57).battery_id == "电池-7A" + "X" * 57
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_held_battery_is_graded_afresh_after_a_named_person_overrode_the_hold(
     assert blocked["reasons"][0]["code"] == "VERDICT_STANDS"
     assert blocked["next_test"]["test_id"] == "overriding_capacity_test"
     reply = CorrectionReply.model_validate_json(corrected(client, "c1", held["decision_id"]).content)
-    assert (reply.decision_id, reply.battery_id) == (held["decision_id"], "cell-h")
+    assert (reply.decision_id, reply.battery_id) == (held["decision_id"], "CELL-H")
     assert reply.recorded.sequence > blocked["recorded"]["sequence"]
     assert graded(client, "h3", "cell-h", 33.0)["grade"] == "A"
     assert graded(client, "h2", "cell-h", 33.0) == blocked

@@ -98,7 +98,7 @@ def test_stations_that_grade_one_battery_at_once_never_pass_it_after_a_hold(tmp_
         ]
         decided = [each.result() for each in graded if each.exception() is None]
         refused = [each.exception() for each in graded if each.exception() is not None]
-        outcomes = [entry.leaf.body["decision"]["outcome"] for entry in one.by_battery("cell-1")]
+        outcomes = [entry.leaf.body["decision"]["outcome"] for entry in one.by_battery("CELL-1")]
     first_hold = outcomes.index("hold")
     assert set(outcomes[:first_hold]) <= {"cascade"}
     assert set(outcomes[first_hold:]) == {"hold"}

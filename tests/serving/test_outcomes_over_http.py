@@ -71,7 +71,7 @@ def test_an_outcome_is_answered_with_its_place_in_the_record(client: httpx.Clien
     answer = reported(client, an_outcome(decision_id, chosen_at_random=True, station="bench-2"), "outcome-1")
     reply = OutcomeReply.model_validate_json(answer.content)
     assert answer.status_code == 200
-    assert (reply.decision_id, reply.battery_id, reply.remaining_capacity_ah) == (decision_id, "cell-1", 31.0)
+    assert (reply.decision_id, reply.battery_id, reply.remaining_capacity_ah) == (decision_id, "CELL-1", 31.0)
     assert reply.recorded.sequence >= 1
     assert len(reply.recorded.leaf_sha256) == 64
     assert client.get(f"/v1/decisions/{decision_id}").content == before

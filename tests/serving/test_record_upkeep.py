@@ -101,4 +101,4 @@ def test_a_refused_file_of_a_sound_battery_is_recorded_once(record: Path, batter
     for _ in range(2):
         assert graded(battery, "--run", run) == EXIT_BAD_INPUT
     assert [leaf.kind for leaf in recorded(record)].count(LeafKind.REFUSAL) == 1
-    assert recorded(record)[-1].battery_id == "c-1"
+    assert recorded(record)[-1].battery_id == "C-1"

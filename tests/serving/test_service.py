@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serving.batch_messages import BatchGradeReply
 from serving.correction_messages import CorrectionReply
 from serving.genealogy_messages import AssociationReply, GenealogyReply, RecodingReply
 from serving.messages import BatteryReply, CodeReply, ErrorReply, GradeReply
@@ -32,6 +33,7 @@ MODELS = {
     each.__name__: each
     for each in (
         GradeReply,
+        BatchGradeReply,
         OutcomeReply,
         CorrectionReply,
         AssociationReply,
@@ -193,7 +195,7 @@ def test_a_local_code_with_a_slash_is_found_when_it_is_escaped(client):
     document = copy.deepcopy(LEAKING_PACK)
     document["battery"]["battery_id"] = "rack 3/17"
     assert graded(client, document).status_code == 200
-    assert client.get("/v1/batteries/rack%203%2F17").json()["battery"]["battery_id"] == "rack 3/17"
+    assert client.get("/v1/batteries/rack%203%2F17").json()["battery"]["battery_id"] == "RACK3/17"
 
 
 def decoded(hashes: list[str]) -> list[bytes]:

@@ -19,7 +19,7 @@ DUE_DATES = DueDates(load_policy(SHIPPED_POLICY).traceability)
 LATER = MOMENT + timedelta(days=3)
 
 
-def graded(ledger: Ledger, number: int = 1, battery_id: str = "cell-1", remaining_ah: float = 33.0) -> RecordedDecision:
+def graded(ledger: Ledger, number: int = 1, battery_id: str = "CELL-1", remaining_ah: float = 33.0) -> RecordedDecision:
     """A pulse-tested LFP cell of 35 Ah, graded by the shipped bundle."""
     history = SimulatedBattery(35.0, remaining_ah, Chemistry.LFP, battery_id).history()
     grader = Grader.open(REFERENCE_BUNDLE, SHIPPED_POLICY, ledger)
@@ -29,7 +29,7 @@ def graded(ledger: Ledger, number: int = 1, battery_id: str = "cell-1", remainin
 
 def held_without_measurement(ledger: Ledger) -> RecordedDecision:
     """A leaking cell nobody measured."""
-    identity = SimulatedBattery(35.0, 33.0, Chemistry.LFP, "cell-9").identity
+    identity = SimulatedBattery(35.0, 33.0, Chemistry.LFP, "CELL-9").identity
     history = BatteryHistory(identity, (), Inspection(leakage=True))
     grader = Grader.open(REFERENCE_BUNDLE, SHIPPED_POLICY, ledger)
     return grader.grade(history, GradingRequest("station-1", "grade-9", history_sha256(history), "9" * 32, MOMENT))

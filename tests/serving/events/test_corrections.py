@@ -51,7 +51,7 @@ def test_a_correction_names_the_decision_and_its_leaf_and_leaves_both_as_they_ar
     ledger: Ledger, held: RecordedDecision, tmp_path: Path
 ) -> None:
     recorded = corrected(ledger, held.decision_id)
-    assert (recorded.leaf.kind, recorded.leaf.battery_id) == (LeafKind.CORRECTION, "cell-9")
+    assert (recorded.leaf.kind, recorded.leaf.battery_id) == (LeafKind.CORRECTION, "CELL-9")
     assert recorded.leaf.body == {
         "decision_id": held.decision_id,
         "decision_leaf_sha256": held.leaf_sha256,
@@ -141,7 +141,7 @@ def test_what_was_overridden_can_still_be_withdrawn_but_nothing_twice(ledger: Le
 def test_a_decision_that_repeats_a_verdict_is_not_overridden_but_names_the_one_that_stands(
     ledger: Ledger, held: RecordedDecision
 ) -> None:
-    repeating = graded(ledger, battery_id="cell-9")
+    repeating = graded(ledger, battery_id="CELL-9")
     assert repeating.body["decision"]["reasons"][0]["code"] == "VERDICT_STANDS"
     with pytest.raises(InvalidInput, match=f"repeats decision {held.decision_id}, which stands; override that one"):
         corrected(ledger, repeating.decision_id)

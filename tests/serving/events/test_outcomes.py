@@ -27,8 +27,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def capacity_run(remaining_ah: float = 32.5, provenance: Provenance = Provenance.BENCH_MEASURED) -> MeasurementRun:
-    history = SimulatedBattery(35.0, remaining_ah, Chemistry.LFP, "cell-1").history()
-    table = SimulatedBattery(35.0, remaining_ah, Chemistry.LFP, "cell-1").capacity_test()
+    history = SimulatedBattery(35.0, remaining_ah, Chemistry.LFP, "CELL-1").history()
+    table = SimulatedBattery(35.0, remaining_ah, Chemistry.LFP, "CELL-1").capacity_test()
     source = replace(history.runs[0].source, provenance=provenance)
     return replace(history.runs[0], kind=RunKind.CAPACITY_TEST, table=table, source=source, train=None)
 
@@ -37,7 +37,7 @@ def test_an_outcome_is_recorded_beside_its_decision_which_stays_as_it_was(ledger
     decision = graded(ledger)
     recorded = record_outcome(ledger, an_outcome(decision.decision_id), report(), DUE_DATES)
     assert recorded.leaf.kind is LeafKind.OUTCOME
-    assert (recorded.leaf.sequence, recorded.leaf.battery_id, recorded.leaf.battery_sequence) == (1, "cell-1", 1)
+    assert (recorded.leaf.sequence, recorded.leaf.battery_id, recorded.leaf.battery_sequence) == (1, "CELL-1", 1)
     assert recorded.leaf.body == {
         "decision_id": decision.decision_id,
         "decision_leaf_sha256": decision.leaf_sha256,

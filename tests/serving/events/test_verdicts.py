@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InvalidInput
-from features.measurement import BatteryHistory, Inspection
-from features.vocabulary import Chemistry, RunKind
+from features.measurement import BatteryHistory, BatteryIdentity, Inspection
+from features.vocabulary import Chemistry, RunKind, Scheme
 from models.bundle import REFERENCE_BUNDLE, load_bundle
 from models.decision import Outcome
 from models.policy_file import SHIPPED_POLICY, load_policy
@@ -32,7 +32,7 @@ from tests.support.graded import DUE_DATES
 from tests.support.simulated_battery import SimulatedBattery
 
 BUNDLE, POLICY = load_bundle(REFERENCE_BUNDLE), load_policy(SHIPPED_POLICY)
-HEALTHY = SimulatedBattery(35.0, 33.0, Chemistry.LFP, "cell-1")
+HEALTHY = SimulatedBattery(35.0, 33.0, Chemistry.LFP, "CELL-1")
 SPENT = replace(HEALTHY, remaining_capacity_ah=15.0)
 DRY, LEAKING = Inspection(leakage=False, swelling=False), Inspection(leakage=True)
 
@@ -85,7 +85,7 @@ def told(decision: RecordedDecision) -> tuple[str, str]:
 def known_of(
     ledger: Ledger, policy_sha256: str = POLICY.stamp.sha256, rule: StandingRule = POLICY.standing
 ) -> BatteryPast:
-    (known,) = battery_pasts(ledger, ["cell-1"], policy_sha256, rule)
+    (known,) = battery_pasts(ledger, ["CELL-1"], policy_sha256, rule)
     return known
 
 
@@ -127,12 +127,12 @@ def reads(ledger: Ledger, battery_id: str) -> list[str]:
 def test_a_battery_never_seen_costs_one_read_and_one_graded_often_no_more_than_one_graded_once(
     station: Station,
 ) -> None:
-    assert reads(station.ledger, "cell-1") == ["last_of_battery"]
+    assert reads(station.ledger, "CELL-1") == ["last_of_battery"]
     station.grade(SPENT_TEST)
-    once = reads(station.ledger, "cell-1")
+    once = reads(station.ledger, "CELL-1")
     for _ in range(3):
         station.grade(HEALTHY_PULSE)
-    assert reads(station.ledger, "cell-1") == once
+    assert reads(station.ledger, "CELL-1") == once
     assert "by_battery" not in once
 
 
@@ -188,41 +188,63 @@ def test_a_withdrawn_verdict_stands_no_longer(station: Station) -> None:
     assert told(station.grade(HEALTHY_PULSE))[0] == "A"
 
 
+@pytest.mark.parametrize(
+    ("code", "disguise"),
+    [
+        ("04QCB01SAMPLE0B340000101", "04qcb01sample0b340000101"),
+        ("04QCB01SAMPLE0B340000101", "０４ＱＣＢ０１ＳＡＭＰＬＥ０Ｂ３４００００１０１"),
+        ("PACK-1", "pack\u20111"),
+        ("PACK-1", "Pack - \u0661"),
+    ],
+)
+def test_a_hold_is_not_walked_past_by_writing_the_code_otherwise(station: Station, code: str, disguise: str) -> None:
+    leaking = pulsed(replace(HEALTHY, battery_id=code), inspection=LEAKING)
+    station.grade(leaking)
+    identity = BatteryIdentity.declared(
+        disguise,
+        scheme=Scheme.LOCAL,
+        level=leaking.identity.level,
+        chemistry=leaking.identity.chemistry,
+        rated_capacity_ah=leaking.identity.rated_capacity_ah,
+    )
+    assert told(station.grade(replace(pulsed(HEALTHY), identity=identity))) == ("hold", "VERDICT_STANDS")
+
+
 def test_another_battery_is_not_concerned(station: Station) -> None:
     station.grade(SPENT_TEST)
-    assert told(station.grade(pulsed(replace(HEALTHY, battery_id="cell-2"))))[0] == "A"
+    assert told(station.grade(pulsed(replace(HEALTHY, battery_id="CELL-2"))))[0] == "A"
 
 
 def test_a_new_code_keeps_the_past_of_the_old_one(station: Station) -> None:
     station.grade(SPENT_TEST)
     recoding = station.request("d" * 64).entry(
-        LeafKind.RECODING, "new-1", {"old_codes": ["cell-1"], "new_code": "new-1"}
+        LeafKind.RECODING, "NEW-1", {"old_codes": ["CELL-1"], "new_code": "NEW-1"}
     )
     station.ledger.append(recoding)
-    assert told(station.grade(pulsed(replace(HEALTHY, battery_id="new-1")))) == ("recycle", "VERDICT_STANDS")
+    assert told(station.grade(pulsed(replace(HEALTHY, battery_id="NEW-1")))) == ("recycle", "VERDICT_STANDS")
 
 
 def test_a_code_out_of_use_is_no_way_around_a_verdict_on_the_new_one(station: Station) -> None:
     station.grade(HEALTHY_PULSE)
-    body = {"old_codes": ["cell-1"], "new_code": "new-1"}
-    station.ledger.append(station.request("d" * 64).entry(LeafKind.RECODING, "new-1", body))
-    station.grade(measured(replace(SPENT, battery_id="new-1")))
+    body = {"old_codes": ["CELL-1"], "new_code": "NEW-1"}
+    station.ledger.append(station.request("d" * 64).entry(LeafKind.RECODING, "NEW-1", body))
+    station.grade(measured(replace(SPENT, battery_id="NEW-1")))
     assert told(station.grade(HEALTHY_PULSE)) == ("recycle", "VERDICT_STANDS")
 
 
 def joined(station: Station, action: str) -> None:
-    body = {"parent": "pack-1", "children": ["cell-1", "cell-2"], "action": action}
-    station.ledger.append(station.request("d" * 64).entry(LeafKind.ASSOCIATION, "pack-1", body))
+    body = {"parent": "PACK-1", "children": ["CELL-1", "CELL-2"], "action": action}
+    station.ledger.append(station.request("d" * 64).entry(LeafKind.ASSOCIATION, "PACK-1", body))
 
 
 def test_a_whole_is_limited_by_its_worst_part_until_that_is_taken_out(station: Station) -> None:
     station.grade(HEALTHY_PULSE)
-    spent = station.grade(measured(replace(SPENT, battery_id="cell-2")))
-    whole = measured(replace(HEALTHY, battery_id="pack-1"))
+    spent = station.grade(measured(replace(SPENT, battery_id="CELL-2")))
+    whole = measured(replace(HEALTHY, battery_id="PACK-1"))
     joined(station, "ADD")
     limited = station.grade(whole)
     assert told(limited) == ("hold", "PART_LIMITS_GRADE")
-    assert [part["battery_id"] for part in limited.body["past"]["parts"]] == ["cell-1", "cell-2"]
+    assert [part["battery_id"] for part in limited.body["past"]["parts"]] == ["CELL-1", "CELL-2"]
     assert limited.body["decision"]["reasons"][0]["evidence"]["part_decision_id"] == spent.decision_id
     assert station.grader.replay(next(each.leaf for each in reversed(list(station.ledger)))).equal
     joined(station, "DELETE")
@@ -250,13 +272,13 @@ def test_a_verdict_of_a_record_older_than_the_rule_stands_too(station: Station) 
     """An old body has no past and no own outcome in its evidence; its outcome is its own."""
     station.grade(SPENT_TEST)
     (entry,) = list(station.ledger)
-    body = entry.leaf.body | {"battery": entry.leaf.body["battery"] | {"battery_id": "old-1"}}
+    body = entry.leaf.body | {"battery": entry.leaf.body["battery"] | {"battery_id": "OLD-1"}}
     del body["past"]
     request = station.request("e" * 64)
     station.ledger.append(
         NewEntry(
             kind=LeafKind.DECISION,
-            battery_id="old-1",
+            battery_id="OLD-1",
             station=request.station,
             idempotency_key=request.idempotency_key,
             request_sha256=request.request_sha256,
@@ -265,7 +287,7 @@ def test_a_verdict_of_a_record_older_than_the_rule_stands_too(station: Station) 
             body=body,
         )
     )
-    assert told(station.grade(pulsed(replace(HEALTHY, battery_id="old-1")))) == ("recycle", "VERDICT_STANDS")
+    assert told(station.grade(pulsed(replace(HEALTHY, battery_id="OLD-1")))) == ("recycle", "VERDICT_STANDS")
 
 
 def test_a_repeated_request_gets_its_answer_though_the_past_moved_on(station: Station) -> None:
@@ -280,7 +302,7 @@ def test_a_repeated_request_gets_its_answer_though_the_past_moved_on(station: St
 def test_a_decision_carries_the_day_by_which_the_platform_must_know_it(station: Station) -> None:
     assert station.grade(HEALTHY_PULSE).body["upload_due_on"] == "2026-12-11"
     (row,) = station.ledger.outbox_page(0, 10)
-    assert (row.sequence, row.battery_id, row.due_on) == (0, "cell-1", "2026-12-11")
+    assert (row.sequence, row.battery_id, row.due_on) == (0, "CELL-1", "2026-12-11")
 
 
 def test_what_stands_under_another_policy_is_read_from_the_whole_record(station: Station) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import random
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from features.errors import PackGradeError
 from serving.record.leaf import LeafKind
-from serving.record.ledger import Ledger
+from serving.record.ledger import Ledger, NewEntry
 from serving.record.location import RecordLocation, opened_store
 from serving.record.sqlite import SqliteStore
 from serving.trace.book_location import opened_book
@@ -77,7 +78,30 @@ def told_sequences(record: RecordLocation) -> list[int]:
 def indices(platform: RunningPlatform, battery: str = "") -> list[int]:
     """Log indices in the order of their arrival, of one battery or of all."""
     events = platform.received()
-    return [e["packgrade:log_index"] for e in events if e["epcList"][0].endswith(battery)]
+    return [e["packgrade:log_index"] for e in events if e.get("epcList", [""])[0].endswith(battery)]
+
+
+def append(record: Path, *entries: NewEntry) -> None:
+    with Ledger.open(record, "0.1.0") as ledger:
+        [ledger.append(entry) for entry in entries]
+
+
+def association(number: int, parent: str, *children: str) -> NewEntry:
+    """Parts put into a whole, due at the platform."""
+    body = {"action": "ADD", "parent": parent, "children": list(children), "upload_due_on": DUE_ON}
+    return told_entry(number, kind=LeafKind.ASSOCIATION, battery_id=parent, body=body)
+
+
+def recoding(number: int, new_code: str, *old_codes: str) -> NewEntry:
+    """Batteries given a new code, due at the platform."""
+    body = {
+        "old_codes": list(old_codes),
+        "new_code": new_code,
+        "rated_capacity_ah": 28.0,
+        "decision_id": "d" * 32,
+        "upload_due_on": DUE_ON,
+    }
+    return told_entry(number, kind=LeafKind.RECODING, battery_id=new_code, body=body)
 
 
 def assert_everything_arrived_in_order(record: RecordLocation, platform: RunningPlatform, batteries: int) -> None:
@@ -211,6 +235,59 @@ def test_a_refused_event_goes_out_with_all_behind_it_once_somebody_asks_for_it_a
         assert book.try_again(datetime.now(UTC)) == 1
     carry(record, platform)
     assert_everything_arrived_in_order(record, platform, 3)
+
+
+def test_a_recoding_is_told_after_what_was_decided_on_the_old_codes(record, platform) -> None:
+    fill_outbox(record, 6)
+    append(record, recoding(6, "NEW", "BATTERY1", "BATTERY2"), told_entry(7, battery_id="NEW"), told_entry(9))
+    platform.trouble(refused=["/BATTERY2"])
+    carry(record, platform)
+    arrived = [event["packgrade:log_index"] for event in platform.received()]
+    assert sorted(arrived) == [
+        0,
+        1,
+        4,
+        5,
+        9,
+    ]  # 6 waits behind 2, the recoding 7 behind 6, and 8 of the new code behind 7
+    assert found(record).counts == {"new": 0, "waiting": 3, "ready": 0, "refused": 1, "delivered": 5}
+    platform.trouble()
+    carry_at_once(record, platform)
+    assert [event["packgrade:log_index"] for event in platform.received()][5:] == [2, 6, 7, 8]
+
+
+def test_an_association_waits_for_its_parts_and_their_later_events_wait_for_it(record, platform) -> None:
+    parts = told_entry(0), told_entry(1), association(2, "PACK", "BATTERY0", "BATTERY1")
+    append(record, *parts, told_entry(3), told_entry(4), told_entry(5))
+    platform.trouble(refused=["/BATTERY1"])
+    carry(record, platform)
+    assert indices(platform) == [0, 5]
+    platform.trouble(refused=["/PACK"])
+    carry_at_once(record, platform)
+    assert indices(platform) == [0, 5, 1]
+    (refused,) = found(record).refused
+    assert (refused.battery_id, refused.sequence) == ("PACK", 2)
+    platform.trouble()
+    carry_at_once(record, platform)
+    arrived = [event["packgrade:log_index"] for event in platform.received()]
+    assert (arrived[:4], sorted(arrived[4:])) == ([0, 5, 1, 2], [3, 4])
+
+
+def test_a_failing_platform_gets_joined_and_recoded_batteries_in_order_for_each_of_them(record, platform) -> None:
+    chance = random.Random(20261122)
+    entries = [told_entry(number, batteries=8) for number in range(120)]
+    for number in range(5, 120, 5):
+        one, other = chance.sample(range(8), 2)
+        make = association if number % 2 else recoding
+        entries[number] = make(number, f"WHOLE{number}", f"BATTERY{one}", f"BATTERY{other}")
+    append(record, *entries)
+    platform.trouble(**FLAKY)
+    carry(record, platform, timeout_second=IMPATIENT_SECOND)
+    told = [(event["packgrade:log_index"], json.dumps(event)) for event in platform.received()]
+    assert sorted(index for index, _ in told) == list(range(120))
+    for battery in [f"/BATTERY{number}" for number in range(8)]:
+        of_battery = [index for index, event in told if f'{battery}"' in event]
+        assert of_battery == sorted(of_battery)
 
 
 def test_a_lost_book_means_everything_is_sent_again_and_the_platform_keeps_it_once(record, platform) -> None:

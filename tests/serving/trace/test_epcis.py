@@ -17,13 +17,15 @@ from serving.events.relations import Action
 from serving.record.canonical import canonical_json
 from serving.record.leaf import Leaf, LeafKind, leaf_sha256
 from serving.record.ledger import Ledger
-from serving.trace.documents import document_bytes, require_profile
+from serving.trace.documents import SensorReport, document_bytes, require_profile
 from serving.trace.epcis import TOLD_KINDS, corrected_event_id, epcis_document, epcis_query_document
 from serving.trace.identifiers import NotToBeTold, battery_uri, digest_uri, event_uri
+from serving.trace.vocabulary import WordKind, shipped_vocabulary
 from tests.support.cases import MOMENT
 from tests.support.decided import CASCADE_CELL, CELL, MODULE, PACK, asked, associated, decided, recoded
 
 ORIGIN = "https://packgrade.example"
+_A_MEASUREMENT = shipped_vocabulary().written(min(shipped_vocabulary().names(WordKind.MEASUREMENT)))
 RECORDED_AT = "2026-11-20T09:00:00.000000Z"
 
 
@@ -317,3 +319,18 @@ def test_documents_of_a_query_are_those_of_the_entries(ledger: Ledger) -> None:
     assert results["resultsBody"]["eventList"] == one_by_one
     assert copy.deepcopy(answer) == answer
     assert MOMENT.isoformat() not in json.dumps(answer)
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds"), [(0.5, {"upper": 0.0}), (-0.1, {"lower": 0.0}), (0.5, {"lower": 0.6}), (0.5, {"upper": 0.4})]
+)
+def test_a_value_outside_a_bound_is_refused_and_a_bound_of_zero_is_a_bound(
+    value: float, bounds: dict[str, float]
+) -> None:
+    with pytest.raises(ValueError, match="must lie within its interval"):
+        SensorReport(type=_A_MEASUREMENT, value=value, uom="C62", **bounds)
+
+
+@pytest.mark.parametrize(("value", "bounds"), [(-0.1, {}), (-0.1, {"upper": 0.0}), (0.0, {"lower": 0.0, "upper": 0.0})])
+def test_a_bound_that_is_not_given_bounds_nothing(value: float, bounds: dict[str, float]) -> None:
+    assert SensorReport(type=_A_MEASUREMENT, value=value, uom="C62", **bounds).value == value

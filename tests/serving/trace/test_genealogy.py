@@ -136,19 +136,19 @@ def test_cells_go_into_modules_and_packs_and_modules_into_packs(stocked: Ledger,
 
 
 def test_a_level_that_was_only_declared_counts_too(ledger: Ledger) -> None:
-    decided(ledger, "pack-7", level=Level.PACK)
-    decided(ledger, "module-7", level=Level.MODULE)
-    assert "smaller than its whole" in rules(lambda: associated(ledger, "module-7", "pack-7"))["children[0]"]
-    assert associated(ledger, "pack-7", "module-7").leaf.sequence == 2
+    decided(ledger, "PACK-7", level=Level.PACK)
+    decided(ledger, "MODULE-7", level=Level.MODULE)
+    assert "smaller than its whole" in rules(lambda: associated(ledger, "MODULE-7", "PACK-7"))["children[0]"]
+    assert associated(ledger, "PACK-7", "MODULE-7").leaf.sequence == 2
 
 
 def test_where_nobody_said_a_level_nothing_is_inside_itself_all_the_same(ledger: Ledger) -> None:
-    decided(ledger, "a-cell")
-    associated(ledger, "crate-1", "a-cell")
-    associated(ledger, "crate-2", "crate-1")
-    associated(ledger, "crate-3", "crate-2")
-    assert rules(lambda: associated(ledger, "crate-1", "crate-3")) == {
-        "children[0]": "must not contain what it is to be part of, crate-1"
+    decided(ledger, "A-CELL")
+    associated(ledger, "CRATE-1", "A-CELL")
+    associated(ledger, "CRATE-2", "CRATE-1")
+    associated(ledger, "CRATE-3", "CRATE-2")
+    assert rules(lambda: associated(ledger, "CRATE-1", "CRATE-3")) == {
+        "children[0]": "must not contain what it is to be part of, CRATE-1"
     }
 
 
@@ -334,10 +334,10 @@ def test_a_part_that_was_taken_out_is_no_longer_judged(stocked: Ledger) -> None:
 
 
 def test_a_part_nobody_judged_is_named_without_a_verdict(stocked: Ledger) -> None:
-    associated(stocked, "crate-1", CELL)
-    associated(stocked, PACK, "crate-1")
+    associated(stocked, "CRATE-1", CELL)
+    associated(stocked, PACK, "CRATE-1")
     (crate, cell) = parts_of(stocked, PACK)
-    assert (crate.battery_id, crate.gated, crate.outcome) == ("crate-1", False, None)
+    assert (crate.battery_id, crate.gated, crate.outcome) == ("CRATE-1", False, None)
     assert cell.gated
 
 
@@ -376,18 +376,18 @@ def test_of_many_who_claim_one_module_at_once_one_gets_it(two_writers: tuple[Led
 
 
 def test_of_two_who_close_a_circle_at_once_one_is_refused(two_writers: tuple[Ledger, Ledger]) -> None:
-    decided(two_writers[0], "a-cell")
+    decided(two_writers[0], "A-CELL")
     for number in range(8):
-        crates = f"crate-{number}-1", f"crate-{number}-2"
+        crates = f"CRATE-{number}-1", f"CRATE-{number}-2"
         for crate in crates:
-            associated(two_writers[0], crate, "a-cell")
-            associated(two_writers[0], crate, "a-cell", action=Action.DELETE)
+            associated(two_writers[0], crate, "A-CELL")
+            associated(two_writers[0], crate, "A-CELL", action=Action.DELETE)
         with ThreadPoolExecutor(2) as pool:
             circle = [(two_writers[0], crates), (two_writers[1], crates[::-1])]
             assert sorted(pool.map(granted, circle)) == [False, True]
 
 
-_CRATES = ("crate-1", "crate-2", "crate-3")
+_CRATES = ("CRATE-1", "CRATE-2", "CRATE-3")
 _LEVELS = {CELL: Level.CELL, MODULE: Level.MODULE, PACK: Level.PACK}
 _NEW_CODES = {CASCADE_CELL: CELL, CASCADE_CELL.replace("903", "904"): CELL, CASCADE_MODULE: MODULE, CASCADE_PACK: PACK}
 _ONE = st.sampled_from((*_CRATES, *_CRATES, *_LEVELS, *_NEW_CODES))

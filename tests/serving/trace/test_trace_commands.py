@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from models.policy_file import SHIPPED_POLICY
 from serving.cli import main
 from serving.record.ledger import Ledger
 from tests.support.outbox_entries import DUE_ON, fill_outbox, told_entry
@@ -60,8 +61,11 @@ def test_delivery_that_leaves_something_says_so_with_exit_code_1(record, platfor
     platform.trouble(refused=["/BATTERY1"])
     assert main(["trace", "deliver"]) == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert "of BATTERY1 REFUSED, its battery waits: HTTP 422" in said
-    assert "6 delivered, 3 not: 0 new, 0 to be sent, 2 waiting for an earlier one of their battery, 1 refused" in said
+    assert "of BATTERY1 REFUSED, the batteries it names wait: HTTP 422" in said
+    assert (
+        "6 delivered, 3 not: 0 new, 0 to be sent, 2 waiting for an earlier one of a battery they name, 1 refused"
+        in said
+    )
 
 
 def test_the_status_counts_without_any_dispatcher_having_run(record, capsys) -> None:
@@ -81,7 +85,9 @@ def test_the_status_names_dead_letters_with_event_battery_and_reason(record, pla
     main(["trace", "status"])
     said = capsys.readouterr().out
     assert "packgrade trace retry" in said
-    assert "BATTERY1" in said
+    (line,) = [line for line in said.splitlines() if refused["event_id"] in line and "due first" not in line]
+    assert line.startswith(f"  due {DUE_ON}, entry 1 ({refused['event_id']}) of BATTERY1, refused, sent 1x: HTTP 422")
+    assert "unknown battery" in line
 
 
 @pytest.mark.parametrize("by", ["event", "event urn", "battery", "all"])
@@ -132,6 +138,28 @@ def test_a_wrong_token_is_said_and_the_token_is_not(record, monkeypatch, tmp_pat
     assert process.returncode in (0, 1)
     assert "address or token refused: HTTP 401" in said
     assert "another-secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(401, "address or token refused: HTTP 401"), (404, "refused: HTTP 404"), (503, "HTTP 503")]
+)
+def test_delivery_once_ends_when_what_is_due_was_tried_and_says_why(record, platform, capsys, status, said) -> None:
+    platform.trouble(status=status)
+    began = time.monotonic()
+    assert main(["trace", "deliver", "--once"]) == 1
+    assert time.monotonic() - began < 10.0
+    shown_lines = capsys.readouterr().out.splitlines()
+    assert "0 delivered, 9 not" in shown_lines[-2]
+    assert shown_lines[-1].startswith("not served, left to the next run: ")
+    assert said in shown_lines[-1]
+
+
+def test_what_is_overdue_is_counted_in_the_calendar_of_the_policy(record, monkeypatch, tmp_path, capsys) -> None:
+    policy = SHIPPED_POLICY.read_text(encoding="utf-8").replace('calendar = "china"', 'calendar = "nowhere"')
+    (tmp_path / "policy.toml").write_text(policy, encoding="utf-8")
+    monkeypatch.setenv("PACKGRADE_POLICY", str(tmp_path / "policy.toml"))
+    assert main(["trace", "overdue"]) == 2
+    assert "nowhere" in capsys.readouterr().err
 
 
 def test_a_watching_dispatcher_sends_what_is_recorded_meanwhile_and_ends_when_it_is_told_to(record, platform) -> None:
