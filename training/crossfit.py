@@ -23,7 +23,7 @@ from training.fit import FittedModels, fit_models, supported_classifier_cuts
 from training.fit_members import TreeText
 from training.plan import Plan
 from training.recipes.by_method import recipe_of
-from training.splits import Fold, calibration_splits, folds_by_physical_cell, require_left_out_types
+from training.splits import Fold, calibration_splits, folds_by_physical_cell
 from training.table import FeatureTable
 
 Progress = Callable[[str], None]
@@ -92,14 +92,8 @@ def held_out_predictions(
         Called with a sentence before each fold.
     folds : sequence of Fold, optional
         Other folds than those of the plan, by physical cell too.
-
-    Raises
-    ------
-    InvalidInput
-        ``UNSEEN_TYPE_NOT_IN_DATA`` if the plan leaves out a type that is not counted.
     """
     counted, cuts = recipe_of(plan).counted(table), supported_classifier_cuts(plan, table)
-    require_left_out_types(plan.splits.unseen_type_keys, counted.table.type_keys[counted.kept])
     chosen = plan_folds(plan, table) if folds is None else folds
     models, pieces, fold_numbers, row_numbers = [], [], [], []
     for number, fold in enumerate(chosen):

@@ -24,7 +24,7 @@ from training.fit import fit_models, supported_classifier_cuts
 from training.model_card import model_card
 from training.plan import JointPlan, Plan
 from training.recipes.by_method import recipe_of
-from training.splits import split_manifest
+from training.splits import require_left_out_types, split_manifest
 from training.table import FeatureTable, feature_table
 from training.tracking import RegisteredBundle, RunRecord, TrackingStore
 
@@ -70,7 +70,8 @@ def judge(plan: Plan, data_folder: Path | None, policy_file: Path, progress: Pro
     ------
     InvalidInput
         If a data set cannot be read or breaks a rule; ``DATA_FOLDER_NEEDED`` if a public set is
-        named and no folder is given; ``NOT_A_FEATURE`` if the plan names one its method does not have.
+        named and no folder is given; ``NOT_A_FEATURE`` if the plan names one its method does not have;
+        ``UNSEEN_TYPE_NOT_IN_DATA`` if it leaves out a type that is not counted.
     """
     recipe = recipe_of(plan)
     progress(f"{plan.method.value}: reading")
@@ -78,6 +79,8 @@ def judge(plan: Plan, data_folder: Path | None, policy_file: Path, progress: Pro
     unusable = int(np.count_nonzero(~recipe.usable(table)))
     if unusable:
         progress(f"{plan.method.value}: {unusable} of {len(table)} tests lack a required feature and are left out")
+    counted = recipe.counted(table)
+    require_left_out_types(plan.splits.unseen_type_keys, counted.table.type_keys[counted.kept])
     held_out = held_out_predictions(plan, table, progress)
     evaluation, estimates = evaluate(plan, table, held_out, policy_file, progress)
     return Judged(plan, table, held_out, evaluation, estimates)

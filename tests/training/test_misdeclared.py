@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidInput
-from training.crossfit import held_out_predictions
 from training.fit import fit_models
 from training.misdeclared import MisdeclaredFigures, Reading, misdeclared_figures
 from training.recipes.by_method import recipe_of
+from training.splits import require_left_out_types
 from training.unseen import bundle_without_type
 
 
@@ -66,13 +66,10 @@ def test_the_evaluation_presents_every_type_it_leaves_out(tiny_judged):
     assert tiny_judged.evaluation.plain()["misdeclared"]["all"]["tester set by the plate"]["visits_safe"]["total"] == 24
 
 
-def test_a_type_the_data_do_not_hold_is_refused_before_the_first_fold(tiny_judged):
-    told = []
-    splits = tiny_judged.plan.splits.model_copy(update={"unseen_type_keys": ("LFP99",)})
-    plan = tiny_judged.plan.model_copy(update={"splits": splits})
+def test_a_type_the_data_do_not_hold_cannot_be_left_out(tiny_judged):
     with pytest.raises(InvalidInput, match=r"UNSEEN_TYPE_NOT_IN_DATA(.|\n)*LFP20, NMC21 \(got LFP99\)"):
-        held_out_predictions(plan, tiny_judged.table, told.append)
-    assert told == []
+        require_left_out_types(("LFP20", "LFP99"), tiny_judged.table.type_keys)
+    require_left_out_types(("LFP20",), tiny_judged.table.type_keys)
 
 
 def test_figures_together_count_every_test(tiny_judged, without_nmc, presented):
