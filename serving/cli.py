@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from features.errors import InvalidInput, PackGradeError
-from serving.printing import batch_table, decision_panel, error_text
+from serving.batch_options import add_batch
+from serving.printing import decision_panel, error_text
+from serving.record.location import record_location
+from serving.record_options import add_record
 from serving.settings import Settings, settings_from_environment
+from serving.trace_options import add_trace
 
 EXIT_DONE, EXIT_DIFFERS, EXIT_BAD_INPUT, EXIT_UNUSABLE = 0, 1, 2, 3
 Command = Callable[[argparse.Namespace, Settings, Console], int]
@@ -79,7 +80,7 @@ def _serve(options: argparse.Namespace, settings: Settings, console: Console) ->
 def _grade(options: argparse.Namespace, settings: Settings, console: Console) -> int:
     from serving.single import grade_files  # noqa: PLC0415 - readers load pandas, which other commands do not need
 
-    reply = grade_files(settings, options.battery, options.run, datetime.now(UTC))
+    reply = grade_files(settings, options.battery, options.run, datetime.now(UTC), options.operator)
     if options.json:
         print(json.dumps(reply, ensure_ascii=False, indent=2))
     else:
@@ -87,49 +88,6 @@ def _grade(options: argparse.Namespace, settings: Settings, console: Console) ->
         if reply["repeated"]:
             console.print("The same content was graded before; this is the decision of that time.")
     return EXIT_DONE
-
-
-def _batch(options: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from serving.batch.local import require_result_path, run_batch, summary, write_results  # noqa: PLC0415 - pandas
-    from serving.batch.manifest import read_manifest  # noqa: PLC0415 - pandas
-    from serving.single import open_grader  # noqa: PLC0415 - pandas
-
-    require_result_path(options.out)
-    orders = read_manifest(options.manifest)
-    grader = open_grader(settings)
-    with _progress(console, len(orders), quiet=options.quiet) as told:
-        rows = run_batch(grader, orders, settings.station, datetime.now(UTC), told)
-    write_results(options.out, rows, grader.policy.cuts)
-    done = summary(rows)
-    if options.json:
-        print(json.dumps({"batteries": done.battery_count, "outcomes": done.outcomes, "errors": done.error_count}))
-    elif not options.quiet:
-        console.print(batch_table(done.outcomes, done.error_count))
-        console.print(Text(f"results: {options.out.name}"))
-    return EXIT_DIFFERS if done.error_count else EXIT_DONE
-
-
-class _progress:  # noqa: N801 - a context manager used like a function
-    """Progress bar on a terminal, a plain line per slice elsewhere, nothing when quiet."""
-
-    def __init__(self, console: Console, total: int, *, quiet: bool) -> None:
-        self._console, self._total, self._quiet = console, total, quiet
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
-        self._task = self._bar.add_task("grading", total=total)
-
-    def __enter__(self) -> Callable[[int, Counter[str]], None]:
-        self._bar.start()
-        return self._tell
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _tell(self, done: int, outcomes: Counter[str]) -> None:
-        counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-        self._bar.update(self._task, completed=done, description=f"grading: {counts}")
-        if not self._console.is_terminal and not self._quiet:
-            print(f"{done}/{self._total} graded: {counts}", file=sys.stderr)
 
 
 def _inspect(options: argparse.Namespace, settings: Settings, console: Console) -> int:
@@ -155,50 +113,6 @@ def _policy_check(options: argparse.Namespace, settings: Settings, console: Cons
     return EXIT_DONE if print_policy_check(console, *pair, as_json=options.json) else EXIT_DIFFERS
 
 
-def _record_verify(options: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from serving.record.audit import KeptElsewhere, print_verification  # noqa: PLC0415 - only this walks the record
-
-    kept = KeptElsewhere(options.head, tuple(options.checkpoint), options.receipts, tuple(options.key))
-    return EXIT_DONE if print_verification(console, settings.record_file, kept) else EXIT_DIFFERS
-
-
-def _record_checkpoint(options: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from serving.record.audit import last_checkpoint  # noqa: PLC0415 - as above
-
-    note = last_checkpoint(settings.record_file, options.out)
-    if options.out is None:
-        print(note, end="")
-    else:
-        options.out.write_text(note, encoding="utf-8")
-        console.print(f"Checkpoint written to {options.out}; keep it on other storage than the record.")
-    return EXIT_DONE
-
-
-def _record_show(options: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from serving.record.audit import shown_entries  # noqa: PLC0415 - as above
-
-    for entry in shown_entries(settings.record_file, options.entry):
-        print(json.dumps(entry, ensure_ascii=False, indent=2))
-    return EXIT_DONE
-
-
-def _record_replay(options: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from serving.single import replay_decisions  # noqa: PLC0415 - as above
-
-    replays = list(replay_decisions(settings, options.entry))
-    for replay in replays:
-        verdict = "equal bit for bit" if replay.equal else f"DIFFERS in {', '.join(replay.differences)}"
-        console.print(Text(f"{replay.decision_id}  {verdict}"), highlight=False)
-    return EXIT_DONE if all(replay.equal for replay in replays) else EXIT_DIFFERS
-
-
-def _record_outcomes(options: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from serving.outcome_commands import print_outcomes  # noqa: PLC0415 - only this command reads and writes the tables
-
-    print_outcomes(console, settings, options.add, options.out, datetime.now(UTC))
-    return EXIT_DONE
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="packgrade", description="Grade retired electric-vehicle batteries; every decision is recorded first."
@@ -211,17 +125,22 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
     _add_serve(commands)
     _add_grade(commands)
-    _add_batch(commands)
+    add_batch(commands, _add_artifacts)
     _add_inspect(commands)
     _add_policy(commands)
-    _add_record(commands)
+    add_record(commands, _add_record_option)
+    add_trace(commands, _add_record_option)
     return parser
 
 
 def _add_artifacts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="policy file (default: the shipped example)")
-    parser.add_argument("--record", dest="record_file", type=Path, metavar="FILE", help="record file")
+    parser.add_argument("--record", dest="record_file", type=record_location, metavar="FILE|URL", help="record")
+
+
+def _add_record_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--record", dest="record_file", type=record_location, metavar="FILE|URL", help="record")
 
 
 def _add_serve(commands: Any) -> None:
@@ -245,19 +164,9 @@ def _add_grade(commands: Any) -> None:
         help="a measurement file; may be given several times",
     )
     grade.add_argument("--station", help="station the decision belongs to")
+    grade.add_argument("--operator", metavar="NAME", help="name or badge of who grades; the record gets a pseudonym")
     grade.add_argument("--json", action="store_true", help="print the reply as JSON")
     grade.set_defaults(command=_grade)
-
-
-def _add_batch(commands: Any) -> None:
-    batch = commands.add_parser("batch", help="grade every battery of a manifest")
-    _add_artifacts(batch)
-    batch.add_argument("manifest", type=Path, help="CSV or Parquet, one row per run")
-    batch.add_argument("--out", type=Path, required=True, metavar="RESULTS", help="result file, .parquet or .csv")
-    batch.add_argument("--station", help="station the decisions belong to")
-    batch.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    batch.add_argument("--json", action="store_true", help="print the counts as JSON")
-    batch.set_defaults(command=_batch)
 
 
 def _add_inspect(commands: Any) -> None:
@@ -279,43 +188,6 @@ def _add_policy(commands: Any) -> None:
     check.add_argument("--policy", type=Path, metavar="FILE", help="policy file (default: the shipped example)")
     check.add_argument("--json", action="store_true", help="print thresholds and refusals as JSON")
     check.set_defaults(command=_policy_check)
-
-
-def _add_record(commands: Any) -> None:
-    record = commands.add_parser("record", help="verify, show and replay the record")
-    actions = record.add_subparsers(required=True, metavar="ACTION")
-    verify = actions.add_parser("verify", help="check every entry; needs no service and no trust in it")
-    verify.add_argument("record_file", type=Path, nargs="?", metavar="FILE")
-    verify.add_argument(
-        "--head", metavar="SEQUENCE:SHA256", help="a receipt kept elsewhere; shows a record rolled back"
-    )
-    verify.add_argument(
-        "--checkpoint", type=Path, action="append", default=[], metavar="FILE", help="a checkpoint kept elsewhere"
-    )
-    verify.add_argument("--receipts", type=Path, metavar="DIR", help="replies or receipts (*.json) kept by a station")
-    verify.add_argument(
-        "--key", type=Path, action="append", default=[], metavar="FILE", help="public key (default: FILE.pub beside it)"
-    )
-    verify.set_defaults(command=_record_verify)
-    checkpoint = actions.add_parser("checkpoint", help="print the signed head of the log, to be kept elsewhere")
-    checkpoint.add_argument("record_file", type=Path, nargs="?", metavar="FILE")
-    checkpoint.add_argument("--out", type=Path, metavar="FILE", help="write it to a file, such as a witness's")
-    checkpoint.set_defaults(command=_record_checkpoint)
-    show = actions.add_parser("show", help="print entries as JSON")
-    show.add_argument("entry", help="decision id, sequence number or battery code")
-    show.add_argument("--record", dest="record_file", type=Path, metavar="FILE")
-    show.set_defaults(command=_record_show)
-    outcomes = actions.add_parser("outcomes", help="take measured capacities in, or write them out for retraining")
-    way = outcomes.add_mutually_exclusive_group(required=True)
-    way.add_argument("--add", type=Path, metavar="FILE.csv", help="measured capacities, one per row (docs/outcomes.md)")
-    way.add_argument("--out", type=Path, metavar="FILE.csv", help="new table of every outcome with its decision")
-    outcomes.add_argument("--record", dest="record_file", type=Path, metavar="FILE")
-    outcomes.add_argument("--station", help="station that reports them")
-    outcomes.set_defaults(command=_record_outcomes)
-    replay = actions.add_parser("replay", help="decide recorded cases again and compare bit for bit")
-    replay.add_argument("entry", help="decision id, sequence number, battery code or 'all'")
-    _add_artifacts(replay)
-    replay.set_defaults(command=_record_replay)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from serving import openapi_examples as examples
 from serving import openapi_trace_examples as trace_examples
+from serving.batch_messages import MOST_BATTERIES, BatchGradeReply, BatchGradeRequest
 from serving.correction_messages import CorrectionReply, CorrectionRequest
 from serving.file_messages import FileGradeRequest
 from serving.form_parts import REQUEST_PART
@@ -34,6 +35,8 @@ Json = dict[str, Any]
 _MODELS: tuple[type[BaseModel], ...] = (
     GradeRequest,
     FileGradeRequest,
+    BatchGradeRequest,
+    BatchGradeReply,
     GradeReply,
     OutcomeRequest,
     OutcomeReply,
@@ -83,6 +86,7 @@ def api_description(described_by_bentoml: Mapping[str, Any]) -> Json:
     ours = {
         "/v1/grade": {"post": _grade()},
         "/v1/grade/files": {"post": _grade_files()},
+        "/v1/grade/batch": {"post": _grade_batch()},
         "/v1/outcomes": {"post": _report_outcome()},
         "/v1/corrections": {"post": _correct()},
         "/v1/associations": {"post": _associate()},
@@ -152,6 +156,19 @@ def _grade_files() -> Json:
         "parameters": [_KEY],
         "requestBody": {"required": True, "content": {"multipart/form-data": described}},
         "responses": _responses("GradeReply", {"decision": examples.DECISION}, ("409", *_SENDING, "507")),
+    }
+
+
+def _grade_batch() -> Json:
+    result = {"status": 200, "idempotency_key": "7f3c/0", "decision": examples.DECISION}
+    shown = {"results": [result], "counts": {examples.DECISION["outcome"]: 1}}
+    return {
+        "tags": ["grading"],
+        "operationId": "gradeBatch",
+        "summary": f"Grade up to {MOST_BATTERIES} batteries; each gets the answer it would get alone",
+        "parameters": [_KEY],
+        "requestBody": _content("BatchGradeRequest", {"one battery": {"batteries": [examples.PULSE_TEST]}}),
+        "responses": _responses("BatchGradeReply", {"decisions": shown}, _SENDING),
     }
 
 

@@ -58,7 +58,10 @@ TIMEOUT_SECOND = 300
 Json = dict[str, Any]
 
 _JSON_PATHS = frozenset(
-    {"/v1/grade", "/v1/codes/parse", "/v1/outcomes", "/v1/corrections", "/v1/associations", "/v1/recodings"}
+    {
+        *("/v1/grade", "/v1/grade/batch", "/v1/codes/parse"),
+        *("/v1/outcomes", "/v1/corrections", "/v1/associations", "/v1/recodings"),
+    }
 )
 
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
@@ -162,8 +163,9 @@ def set_environment(variables: Mapping[str, str]) -> None:
     os.environ.update(variables)
 
 
+@cache
 def software_version() -> str:
-    """Return the release of this installation, as written into every record entry."""
+    """Return the release of this installation, as written into every record entry; looked up once a process."""
     try:
         return version("packgrade")
     except PackageNotFoundError:

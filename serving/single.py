@@ -1,6 +1,8 @@
-"""One battery from files, and decisions replayed, through the same grader as everything else."""
+"""One battery from files, through the same grader as everything else."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ from features.errors import InvalidInput, Problem
 from features.measurement import BatteryHistory
 from features.readers.by_format import OpenFiles
 from features.vocabulary import RunKind
-from serving.batch.manifest import RunOrder
-from serving.batch.work import content_request, read_order
-from serving.grading import Grader, Replay, open_record
+from serving.batch.manifest import BatteryOrder, RunOrder
+from serving.batch.work import content_request, read_order, refused_request
+from serving.events.activations import record_activations
+from serving.events.operators import operator_pseudonym
+from serving.events.refusals import record_refusal
+from serving.grading import Grader, GradingRequest, open_record
 from serving.messages import BatteryFile, GradeRequest, reply_from_record
-from serving.record.audit import chosen_leaves
+from serving.record.derived import SALT_BYTE
 from serving.settings import Settings, software_version
 from serving.wire_history import history_from_request
 
@@ -23,20 +28,24 @@ _RUN_KEYS = ("kind", "format", "path", "train", "mapping", "started_at")
 _LARGEST_BATTERY_FILE_BYTES = 1024 * 1024
 
 
-def open_grader(settings: Settings) -> Grader:
-    """Grader of a deployment, its record open for writing.
+def open_grader(settings: Settings, moment: datetime) -> Grader:
+    """Grader of a deployment, its record open for writing and told which bundle and policy are in force.
 
     Raises
     ------
     PackGradeError
         If bundle, policy or record cannot be used.
     """
-    ledger = open_record(settings.record_file, software_version(), settings.witness_file)
-    return Grader.open(settings.bundle_folder, settings.policy_file, ledger)
+    ledger = open_record(settings.record_file, software_version(), settings.witness_file, settings.log_key_file)
+    grader = Grader.open(settings.bundle_folder, settings.policy_file, ledger)
+    record_activations(ledger, grader, moment)
+    return grader
 
 
-def grade_files(settings: Settings, battery_file: Path, runs: Sequence[str], moment: datetime) -> dict[str, Any]:
-    """Grade one battery from its description and its measurement files.
+def grade_files(
+    settings: Settings, battery_file: Path, runs: Sequence[str], moment: datetime, operator: str | None = None
+) -> dict[str, Any]:
+    """Grade one battery from its description and its measurement files, or record that these were refused.
 
     Parameters
     ----------
@@ -48,6 +57,8 @@ def grade_files(settings: Settings, battery_file: Path, runs: Sequence[str], mom
         ``kind=…,format=…,path=…`` with optional ``train``, ``mapping``, ``started_at``.
     moment : datetime
         Grading moment.
+    operator : str, optional
+        Name or badge of who grades.
 
     Returns
     -------
@@ -65,12 +76,32 @@ def grade_files(settings: Settings, battery_file: Path, runs: Sequence[str], mom
         GradeRequest(battery=described.battery, inspection=described.inspection, runs=[]), moment
     )
     orders = [run_order(text, number) for number, text in enumerate(runs)]
-    files = OpenFiles()
-    measured = [read_order(order, plate.identity.battery_id, moment, files) for order in orders]
-    history = BatteryHistory(plate.identity, measured, plate.inspection)
-    grader = open_grader(settings)
-    recorded = grader.grade(history, content_request(grader, history, settings.station, moment))
+    order = BatteryOrder(plate.identity.battery_id, (1,), plate.identity, plate.inspection, tuple(orders))
+    grader, files = open_grader(settings, moment), OpenFiles()
+    asker = GradingRequest(settings.station, "", "", "", moment, named_operator(grader, settings.station, operator))
+    try:
+        measured = [read_order(each, plate.identity.battery_id, moment, files) for each in orders]
+        history = BatteryHistory(plate.identity, measured, plate.inspection)
+        asked = content_request(grader, history, settings.station, moment)
+        recorded = grader.grade(history, replace(asked, operator=asker.operator))
+    except InvalidInput as refused:
+        asked = refused_request(order, refused, asker, files)
+        record_refusal(grader.ledger, order.battery_id, refused, asked)
+        raise
     return {"battery_id": plate.identity.battery_id, "repeated": recorded.repeated, **reply_from_record(recorded)}
+
+
+def named_operator(grader: Grader, station: str, operator: str | None) -> str | None:
+    """Return the pseudonym of whoever is named on the command line.
+
+    Raises
+    ------
+    InvalidInput
+        If the name breaks its rule.
+    """
+    if operator is None:
+        return None
+    return operator_pseudonym(grader.ledger, station, operator, os.urandom(SALT_BYTE))
 
 
 def run_order(text: str, number: int) -> RunOrder:
@@ -107,34 +138,6 @@ def run_order(text: str, number: int) -> RunOrder:
         train=int(given["train"]) if "train" in given else None,
         mapping=Path(given["mapping"]) if "mapping" in given else None,
     )
-
-
-def replay_decisions(settings: Settings, entry: str) -> Iterator[Replay]:
-    """Decide recorded cases again.
-
-    Parameters
-    ----------
-    settings : Settings
-        Where record, bundle and policy lie.
-    entry : str
-        Decision id, sequence number, battery code, or ``all``.
-
-    Yields
-    ------
-    Replay
-        One per decision, in the order of the record.
-
-    Raises
-    ------
-    PackGradeError
-        If the record names another bundle or policy (``ARTIFACT_HASH_MISMATCH``), or no such decision exists.
-    """
-    leaves = [leaf for leaf in chosen_leaves(settings.record_file, entry) if leaf.kind == "decision"]
-    if not leaves:
-        raise InvalidInput("Nothing was replayed.", [Problem("entry", "no such decision is in the record", entry[:80])])
-    grader = open_grader(settings)
-    for leaf in leaves:
-        yield grader.replay(leaf)
 
 
 def _battery_file(path: Path) -> BatteryFile:

@@ -60,8 +60,8 @@ def graded_as_told(
     asked: GradingRequest,
 ) -> RecordedDecision:
     """Grade the history that `told_history` reads from a request; everything else as `graded`."""
-    grader, battery_id = desk.grader(), _battery_named(request)
-    told = asked if battery_id is None else _told(desk, request, asked)
+    grader, battery_id = desk.grader(), battery_named(request)
+    told = asked if battery_id is None else told_request(desk, request, asked)
     try:
         return grader.grade(told_history(), told)
     except InvalidInput as refused:
@@ -79,7 +79,7 @@ def outcome_recorded(desk: Desk, request: OutcomeRequest, asked: GradingRequest)
         As `record_outcome`.
     """
     due_dates, decided = desk.grader().due_dates, desk.ledger().by_event_id(request.decision_id)
-    told = asked if decided is None else _told(desk, request, asked)
+    told = asked if decided is None else told_request(desk, request, asked)
     try:
         outcome = outcome_from_request(request, asked.station, asked.moment)
         return record_outcome(desk.ledger(), outcome, told, due_dates)
@@ -87,12 +87,14 @@ def outcome_recorded(desk: Desk, request: OutcomeRequest, asked: GradingRequest)
         raise _answered(desk, decided.leaf.battery_id if decided else None, refused, told) from refused
 
 
-def _told(desk: Desk, request: AttributedRequest, asked: GradingRequest) -> GradingRequest:
+def told_request(desk: Desk, request: AttributedRequest, asked: GradingRequest) -> GradingRequest:
+    """Return the request under its operator's pseudonym, with what the station's clock showed."""
     dated = replace(asked, station_clock=request.station_moment)
     return attributed(desk.ledger(), dated, request.operator, os.urandom(SALT_BYTE))
 
 
-def _battery_named(request: BatteryFile) -> str | None:
+def battery_named(request: BatteryFile) -> str | None:
+    """Return the battery's normalised code, None where the battery itself breaks a rule."""
     try:
         return request.battery.identity().battery_id
     except InvalidInput:

@@ -1,30 +1,16 @@
-"""A whole batch in one process: manifest in, result file out, progress on the way."""
+"""A whole batch: its orders through an engine, its rows in the order of the manifest, progress on the way."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-import pandas as pd
-
-from features.errors import InvalidInput, Problem
-from features.readers.by_format import OpenFiles
+from serving.batch.journal import Journal
 from serving.batch.manifest import BatteryOrder
-from serving.batch.work import ResultRow, grade_slice
+from serving.batch.result_row import ResultRow
+from serving.batch.slices import Engine, InProcess, Terms, slices_of
 from serving.grading import Grader
 
-SLICE_SIZE = 64
-RESULT_SUFFIXES = (".parquet", ".csv")
-
-
-@dataclass(frozen=True)
-class BatchSummary:
-    """Counts of a finished batch; they add up to the number of batteries."""
-
-    battery_count: int
-    outcomes: dict[str, int]
-    error_count: int
+Progress = Callable[[int, Counter[str], int], None]
 
 
 def run_batch(
@@ -32,7 +18,11 @@ def run_batch(
     orders: Sequence[BatteryOrder],
     station: str,
     moment: datetime,
-    progress: Callable[[int, Counter[str]], None] | None = None,
+    progress: Progress | None = None,
+    *,
+    operator: str | None = None,
+    engine: Engine | None = None,
+    journal: Journal | None = None,
 ) -> list[ResultRow]:
     """Grade every order, a slice at a time.
 
@@ -47,54 +37,34 @@ def run_batch(
     moment : datetime
         Grading moment.
     progress : callable, optional
-        Told the number of batteries done and the outcomes so far.
+        Told how many batteries are done, with which outcomes, and how many of them this run did.
+    operator : str, optional
+        Pseudonym of who grades.
+    engine : Engine, optional
+        Where the slices are graded; this process unless given.
+    journal : Journal, optional
+        What an earlier run did, and where this one notes its slices.
 
     Returns
     -------
     list of ResultRow
         One per order, in order.
-    """
-    files, rows, outcomes = OpenFiles(), list[ResultRow](), Counter[str]()
-    for start in range(0, len(orders), SLICE_SIZE):
-        done = grade_slice(grader, orders[start : start + SLICE_SIZE], station, moment, files)
-        rows += done
-        outcomes.update(row.outcome or "error" for row in done)
-        if progress is not None:
-            progress(len(rows), outcomes)
-    return rows
-
-
-def require_result_path(path: Path) -> None:
-    """Refuse a result file nobody could write, before anything is graded.
 
     Raises
     ------
-    InvalidInput
-        If the suffix is neither ``.parquet`` nor ``.csv`` or the folder does not exist.
+    PackGradeError
+        If bundle, policy or record cannot be used; what is recorded stays.
     """
-    if path.suffix not in RESULT_SUFFIXES:
-        problem = Problem("--out", f"must end in {' or '.join(RESULT_SUFFIXES)}", path.name)
-        raise InvalidInput("The results cannot be written. Nothing was graded.", [problem])
-    if not path.parent.is_dir():
-        raise InvalidInput(
-            "The results cannot be written. Nothing was graded.",
-            [Problem("--out", "folder must exist", path.parent.name)],
-        )
-
-
-def write_results(path: Path, rows: Sequence[ResultRow], cuts: Sequence[float]) -> None:
-    """Write the result file in one step: it is there whole or not at all."""
-    table = pd.DataFrame([row.cells(cuts) for row in rows])
-    table["sequence"] = table["sequence"].astype("Int64")
-    partial = path.with_name(f".{path.name}.partial")
-    if path.suffix == ".parquet":
-        table.to_parquet(partial, index=False)
-    else:
-        table.to_csv(partial, index=False)
-    partial.replace(path)
-
-
-def summary(rows: Sequence[ResultRow]) -> BatchSummary:
-    """Counts per outcome and errors."""
-    outcomes = Counter(row.outcome for row in rows if row.outcome is not None)
-    return BatchSummary(len(rows), dict(outcomes), sum(row.error is not None for row in rows))
+    chosen = engine or InProcess(grader)
+    rows = journal.standing(grader) if journal else {}
+    taken_over = len(rows)
+    outcomes = Counter(row.outcome or "error" for row in rows.values())
+    left = [(place, order) for place, order in enumerate(orders) if place not in rows]
+    for done in chosen.graded(slices_of(left, chosen.workers), Terms(station, moment, operator)):
+        rows.update(zip(done.graded.places, done.rows, strict=True))
+        outcomes.update(row.outcome or "error" for row in done.rows)
+        if journal is not None:
+            journal.keep(done)
+        if progress is not None:
+            progress(len(rows), outcomes, len(rows) - taken_over)
+    return [rows[place] for place in range(len(orders))]

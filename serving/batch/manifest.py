@@ -6,7 +6,7 @@ to the manifest.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from features.battery_code import known_battery_id
 from features.errors import InvalidInput, Problem
 from features.measurement import BatteryIdentity, Inspection
 from features.vocabulary import Chemistry, Level, RunKind
+from serving.batch.remote import is_url, url_file_name
 
 _IDENTITY = (
     "level",
@@ -38,6 +40,7 @@ _INSPECTION = (
     "alarm_level",
 )
 LARGEST_MANIFEST_ROWS = 2_000_000
+NumberedRows = list[tuple[int, dict[str, Any]]]
 
 
 def _whole_number_as_text(value: object) -> object:
@@ -64,6 +67,7 @@ class ManifestRow(BaseModel):
     started_at: AwareDatetime | None = None
     train: Annotated[int, Field(ge=1)] | None = None
     mapping_path: str | None = None
+    district: Annotated[str, BeforeValidator(_whole_number_as_text), Field(max_length=64)] | None = None
     leakage: bool | None = None
     swelling: bool | None = None
     burn: bool | None = None
@@ -79,7 +83,13 @@ REQUIRED_COLUMNS = tuple(name for name, field in ManifestRow.model_fields.items(
 
 @dataclass(frozen=True)
 class RunOrder:
-    """One run to read."""
+    """One run to read.
+
+    Attributes
+    ----------
+    url : str or None
+        Where the file is fetched from; `path` is then its name alone.
+    """
 
     kind: RunKind
     run_format: str
@@ -87,6 +97,7 @@ class RunOrder:
     started_at: datetime | None
     train: int | None
     mapping: Path | None
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,8 @@ class BatteryOrder:
         Runs to read.
     problems : tuple of Problem
         What is wrong with its rows; empty for a sound order.
+    district : str or None
+        Where it comes from, for the report; no decision looks at it.
     """
 
     battery_id: str
@@ -115,6 +128,7 @@ class BatteryOrder:
     inspection: Inspection
     runs: tuple[RunOrder, ...]
     problems: tuple[Problem, ...] = ()
+    district: str | None = None
 
 
 def read_manifest(path: Path) -> tuple[BatteryOrder, ...]:
@@ -135,14 +149,32 @@ def read_manifest(path: Path) -> tuple[BatteryOrder, ...]:
     InvalidInput
         If the file cannot be read or its columns are not those of a manifest.
     """
+    return orders_of(numbered_rows(path, REQUIRED_COLUMNS, COLUMNS), path.parent)
+
+
+def numbered_rows(path: Path, required: Sequence[str], allowed: Sequence[str]) -> NumberedRows:
+    """Rows of a table with their numbers (header = row 1), empty cells left out.
+
+    Raises
+    ------
+    InvalidInput
+        If the file cannot be read or its columns are not those.
+    """
     table = _manifest_table(path)
-    _require_columns(path, list(table.columns))
-    by_battery: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for offset, cells in enumerate(table.to_dict("records")):
-        present = {str(name): value for name, value in cells.items() if not _empty(value)}
-        battery_id = str(present.get("battery_id", f"(row {offset + 2})")).strip()
-        by_battery.setdefault(battery_id, []).append((offset + 2, present))
-    return tuple(_order(battery_id, rows, path.parent) for battery_id, rows in by_battery.items())
+    _require_columns(path, list(table.columns), required, allowed)
+    return [
+        (offset + 2, {str(name): value for name, value in cells.items() if not _empty(value)})
+        for offset, cells in enumerate(table.to_dict("records"))
+    ]
+
+
+def orders_of(rows: NumberedRows, folder: Path) -> tuple[BatteryOrder, ...]:
+    """Batteries of manifest rows, in the order and the spelling of their first row; paths start at the folder."""
+    by_battery: dict[str, tuple[str, NumberedRows]] = {}
+    for number, present in rows:
+        written = str(present.get("battery_id", f"(row {number})")).strip()
+        by_battery.setdefault(known_battery_id(written), (written, []))[1].append((number, present))
+    return tuple(_order(written, of_battery, folder) for written, of_battery in by_battery.values())
 
 
 def _manifest_table(path: Path) -> pd.DataFrame:
@@ -160,9 +192,9 @@ def _manifest_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def _require_columns(path: Path, names: list[str]) -> None:
-    problems = [Problem(name, "is required in a manifest") for name in REQUIRED_COLUMNS if name not in names]
-    problems += [Problem(name, "is not a manifest column") for name in names if name not in COLUMNS]
+def _require_columns(path: Path, names: list[str], required: Sequence[str], allowed: Sequence[str]) -> None:
+    problems = [Problem(name, "is required in a manifest") for name in required if name not in names]
+    problems += [Problem(name, "is not a manifest column") for name in names if name not in allowed]
     if problems:
         raise _refused(path, problems)
 
@@ -177,7 +209,7 @@ def _empty(value: object) -> bool:
     )
 
 
-def _order(battery_id: str, rows: list[tuple[int, dict[str, Any]]], folder: Path) -> BatteryOrder:
+def _order(battery_id: str, rows: NumberedRows, folder: Path) -> BatteryOrder:
     numbers = tuple(number for number, _ in rows)
     parsed: list[ManifestRow] = []
     problems: list[Problem] = []
@@ -202,7 +234,7 @@ def _identified(
     except InvalidInput as error:
         problems = tuple(problem.inside(f"row {numbers[0]}") for problem in error.problems)
         return BatteryOrder(battery_id, numbers, None, Inspection(), (), problems)
-    return BatteryOrder(battery_id, numbers, identity, inspection, runs)
+    return BatteryOrder(battery_id, numbers, identity, inspection, runs, district=row.district)
 
 
 def _row_problems(number: int, error: ValidationError) -> Iterator[Problem]:
@@ -213,7 +245,7 @@ def _row_problems(number: int, error: ValidationError) -> Iterator[Problem]:
 
 
 def _conflicts(rows: list[ManifestRow], numbers: tuple[int, ...]) -> Iterator[Problem]:
-    for name in (*_IDENTITY, *_INSPECTION):
+    for name in (*_IDENTITY, *_INSPECTION, "district"):
         for row, number in zip(rows[1:], numbers[1:], strict=True):
             if getattr(row, name) != getattr(rows[0], name):
                 rule = f"must be the same in every row of one battery ({getattr(rows[0], name)} in row {numbers[0]})"
@@ -222,4 +254,6 @@ def _conflicts(rows: list[ManifestRow], numbers: tuple[int, ...]) -> Iterator[Pr
 
 def _run_order(row: ManifestRow, folder: Path) -> RunOrder:
     mapping = folder / row.mapping_path if row.mapping_path else None
-    return RunOrder(row.run_kind, row.run_format, folder / row.run_path, row.started_at, row.train, mapping)
+    url = row.run_path if is_url(row.run_path) else None
+    path = Path(url_file_name(url)) if url else folder / row.run_path
+    return RunOrder(row.run_kind, row.run_format, path, row.started_at, row.train, mapping, url)

@@ -5,62 +5,39 @@ slice, because a thousand batteries often lie in one file. A battery that cannot
 row with its error and stops nobody else; a record that cannot be written stops the slice.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
-from uuid import UUID, uuid5
+from pathlib import Path
+from uuid import UUID, uuid4, uuid5
 
-from features.errors import InvalidInput, PackGradeError
+from features.errors import InvalidInput, PackGradeError, Problem, UnreadableFile
 from features.measurement import BatteryHistory, MeasurementRun
 from features.readers.by_format import OpenFiles, read_run
-from models.decision import cut_key
+from features.vehicle_number import vehicle_number_problems, without_vehicle_numbers
 from serving.batch.manifest import BatteryOrder, RunOrder
+from serving.batch.remote import LocalCopies
+from serving.batch.result_row import ResultRow, decided_row, error_row
+from serving.events.refusals import record_refusals
 from serving.grading import Grader, GradingRequest, RecordedDecision, history_sha256
+from serving.record.entry import Recorded
 from serving.settings import software_version
 
 _EVENT_NAMESPACE = UUID("6f1d1e5c-2b0e-5c7e-9a57-1d3f6c0b9a11")
 
 
-@dataclass(frozen=True)
-class ResultRow:
-    """One battery of a batch, in the columns of the result file."""
-
-    battery_id: str
-    decision_id: str | None = None
-    sequence: int | None = None
-    outcome: str | None = None
-    grade: str | None = None
-    method: str | None = None
-    remaining_capacity_ah: float | None = None
-    remaining_capacity_lower_ah: float | None = None
-    remaining_capacity_upper_ah: float | None = None
-    state_of_health_fraction: float | None = None
-    coverage_fraction: float | None = None
-    probability_below_cut: dict[str, float] = field(default_factory=dict)
-    reasons: str | None = None
-    next_test: str | None = None
-    bundle_digest: str | None = None
-    policy_version: str | None = None
-    error: str | None = None
-
-    def cells(self, cuts: Sequence[float]) -> dict[str, object]:
-        """The row as result columns: one ``p_below_…`` per cut of the policy."""
-        cells = {each.name: getattr(self, each.name) for each in fields(self)}
-        probabilities = cells.pop("probability_below_cut")
-        named = {f"p_below_{cut_key(cut)}": probabilities.get(cut_key(cut)) for cut in cuts}
-        before = list(cells)
-        position = before.index("reasons")
-        return {
-            **{name: cells[name] for name in before[:position]},
-            **named,
-            **{name: cells[name] for name in before[position:]},
-        }
-
-
 def grade_slice(
-    grader: Grader, orders: Sequence[BatteryOrder], station: str, moment: datetime, files: OpenFiles | None = None
+    grader: Grader,
+    orders: Sequence[BatteryOrder],
+    station: str,
+    moment: datetime,
+    files: OpenFiles | None = None,
+    *,
+    operator: str | None = None,
 ) -> list[ResultRow]:
-    """Grade a slice of batteries and record them in one commit.
+    """Grade a slice of batteries and record them in one commit, and in another whose measurements were refused.
 
     Parameters
     ----------
@@ -74,24 +51,53 @@ def grade_slice(
         Grading moment.
     files : OpenFiles, optional
         Files kept open over slices.
+    operator : str, optional
+        Pseudonym of who grades.
 
     Returns
     -------
     list of ResultRow
-        One per order, in order; `error` says why a battery was not graded.
+        One per order, in order; `error` says why a battery was not graded, `sequence` then where that stands.
 
     Raises
     ------
     PackGradeError
         If the record cannot be written: then nothing of this slice was decided.
     """
-    opened = files or OpenFiles()
-    histories = [_history_or_error(order, moment, opened) for order in orders]
+    asker = GradingRequest(station, "", "", "", moment, operator)
+    with LocalCopies() as copies:
+        here = [_order_here(order, copies) for order in orders]
+        return _graded_here(grader, here, asker, files or OpenFiles())
+
+
+def _graded_here(
+    grader: Grader,
+    fetched: Sequence[tuple[BatteryOrder, PackGradeError | None]],
+    asker: GradingRequest,
+    files: OpenFiles,
+) -> list[ResultRow]:
+    orders = [order for order, _ in fetched]
+    histories = [fault or _history_or_error(order, asker.moment, files) for order, fault in fetched]
     asked = [
-        (each, content_request(grader, each, station, moment)) for each in histories if isinstance(each, BatteryHistory)
+        (each, replace(content_request(grader, each, asker.station, asker.moment), operator=asker.operator))
+        for each in histories
+        if isinstance(each, BatteryHistory)
     ]
     answers = iter(grader.grade_many(asked))
-    return list(_rows(orders, histories, answers))
+    done = [next(answers) if isinstance(each, BatteryHistory) else each for each in histories]
+    refusals = _recorded_refusals(grader, orders, done, asker, files)
+    return [
+        _row(order, answer, refusals.get(row)) for row, (order, answer) in enumerate(zip(orders, done, strict=True))
+    ]
+
+
+def _order_here(order: BatteryOrder, copies: LocalCopies) -> tuple[BatteryOrder, PackGradeError | None]:
+    """Return the order on local files, or as it is with the fault that kept a file away."""
+    try:
+        runs = tuple(replace(run, path=copies.of(run.url)) if run.url else run for run in order.runs)
+    except PackGradeError as fault:
+        return order, fault
+    return replace(order, runs=runs), None
 
 
 def content_request(grader: Grader, history: BatteryHistory, station: str, moment: datetime) -> GradingRequest:
@@ -109,6 +115,8 @@ def content_request(grader: Grader, history: BatteryHistory, station: str, momen
 def _history_or_error(order: BatteryOrder, moment: datetime, files: OpenFiles) -> BatteryHistory | PackGradeError:
     if order.identity is None:
         return InvalidInput(f"Battery {order.battery_id} has rows that break the manifest's rules.", order.problems)
+    if problems := _vehicle_number_problems(order):
+        return InvalidInput("The battery is named after its vehicle.", problems)
     try:
         runs = [read_order(run, order.battery_id, moment, files) for run in order.runs]
     except PackGradeError as error:
@@ -116,9 +124,44 @@ def _history_or_error(order: BatteryOrder, moment: datetime, files: OpenFiles) -
     return BatteryHistory(order.identity, runs, order.inspection)
 
 
+def _vehicle_number_problems(order: BatteryOrder) -> list[Problem]:
+    designation = order.identity.type_designation if order.identity else None
+    texts = {"battery_id": order.battery_id, "type_designation": designation}
+    return [problem.inside(f"row {order.rows[0]}") for problem in vehicle_number_problems(texts.items())]
+
+
+def _recorded_refusals(
+    grader: Grader, orders: Sequence[BatteryOrder], done: Sequence[object], asker: GradingRequest, files: OpenFiles
+) -> dict[int, Recorded]:
+    """Record the refused measurements of sound batteries; return their entries by row."""
+    refused = {
+        row: (order.identity.battery_id, answer, refused_request(order, answer, asker, files))
+        for row, (order, answer) in enumerate(zip(orders, done, strict=True))
+        if isinstance(answer, InvalidInput) and order.identity and not _vehicle_number_problems(order)
+    }
+    return dict(zip(refused, record_refusals(grader.ledger, list(refused.values())), strict=True))
+
+
+def refused_request(
+    order: BatteryOrder, refused: InvalidInput, asker: GradingRequest, files: OpenFiles
+) -> GradingRequest:
+    """Return the request of a battery without history, asked by `asker`: its digest is of order, files and fault."""
+    runs = [[run.kind, run.run_format, _file_sha256(run.path, files), run.train] for run in order.runs]
+    asked = [asdict(order.identity) if order.identity else None, asdict(order.inspection), runs, str(refused)]
+    sha256 = hashlib.sha256(json.dumps(asked, default=str, separators=(",", ":")).encode()).hexdigest()
+    return replace(asker, idempotency_key=f"content-{sha256}", request_sha256=sha256, event_id=uuid4().hex)
+
+
+def _file_sha256(path: Path, files: OpenFiles) -> str | None:
+    try:
+        return files.sha256(path)
+    except UnreadableFile:
+        return None
+
+
 def read_order(run: RunOrder, battery_id: str, moment: datetime, files: OpenFiles) -> MeasurementRun:
-    """One run of a manifest as a measurement."""
-    return read_run(
+    """One run of a manifest as a measurement; a vehicle number in the file's name goes no further."""
+    run_read = read_run(
         kind=run.kind,
         run_format=run.run_format,
         path=run.path,
@@ -129,40 +172,11 @@ def read_order(run: RunOrder, battery_id: str, moment: datetime, files: OpenFile
         mapping=run.mapping,
         files=files,
     )
+    name = without_vehicle_numbers(run.path.name)
+    return run_read if name == run.path.name else replace(run_read, source=replace(run_read.source, name=name))
 
 
-def _rows(
-    orders: Sequence[BatteryOrder],
-    histories: Sequence[BatteryHistory | PackGradeError],
-    answers: Iterator[RecordedDecision | PackGradeError],
-) -> Iterator[ResultRow]:
-    for order, history in zip(orders, histories, strict=True):
-        answer = history if isinstance(history, PackGradeError) else next(answers)
-        if isinstance(answer, PackGradeError):
-            yield ResultRow(order.battery_id, error="; ".join(str(answer).splitlines()))
-        else:
-            yield _result_row(order.battery_id, answer)
-
-
-def _result_row(battery_id: str, recorded: RecordedDecision) -> ResultRow:
-    body = recorded.body
-    estimate, decision = body["estimate"] or {}, body["decision"]
-    next_test = decision["next_test"]
-    return ResultRow(
-        battery_id=battery_id,
-        decision_id=recorded.decision_id,
-        sequence=recorded.sequence,
-        outcome=decision["outcome"],
-        grade=decision["grade"],
-        method=body["vector"]["method"],
-        remaining_capacity_ah=estimate.get("remaining_capacity_ah"),
-        remaining_capacity_lower_ah=estimate.get("lower_ah"),
-        remaining_capacity_upper_ah=estimate.get("upper_ah"),
-        state_of_health_fraction=estimate.get("state_of_health_fraction"),
-        coverage_fraction=estimate.get("coverage_fraction"),
-        probability_below_cut=dict(estimate.get("probability_below_cut", {})),
-        reasons=";".join(reason["code"] for reason in decision["reasons"]),
-        next_test=next_test["test_id"] if next_test else None,
-        bundle_digest=body["bundle"]["sha256"],
-        policy_version=body["policy"]["version"],
-    )
+def _row(order: BatteryOrder, answer: RecordedDecision | PackGradeError, refusal: Recorded | None) -> ResultRow:
+    if isinstance(answer, RecordedDecision):
+        return decided_row(order.battery_id, answer)
+    return error_row(order.battery_id, answer, refusal.leaf.sequence if refusal else None)

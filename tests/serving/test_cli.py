@@ -98,8 +98,13 @@ def test_a_batch_prints_its_counts_and_writes_its_results(station, capsys) -> No
     pd.DataFrame(rows, columns=names).to_csv("manifest.csv", index=False)
     assert main(["batch", "manifest.csv", "--out", "results.csv", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
-        **{"batteries": 1, "outcomes": {"cascade": 1}, "errors": 0, "refused": 0},
-        **{"needed_tests": {}, "bench_hours": 0.0, "lost_workers": 0},
+        "batteries": 1,
+        "outcomes": {"cascade": 1},
+        "errors": 0,
+        "refused": 0,
+        "needed_tests": {},
+        "bench_hours": 0.0,
+        "lost_workers": 0,
     }
     assert pd.read_csv("results.csv").loc[0, "grade"] == "A"
     rows.append(("cell-2", "cell", "LFP", 35.0, "pulse_test", "step_table", "gone.csv"))

@@ -49,7 +49,7 @@ def test_the_demo_ends_with_zero_and_everything_as_promised(shown: tuple[int, st
         "90% interval",
         "probability below 80 %",
         "record 6",
-        "The record verifies: 7 entries",
+        "The record verifies: 9 entries",
         "curl http",
         "packgrade record show",
         "packgrade record replay",

@@ -9,8 +9,9 @@ from features.errors import InvalidInput
 from features.vocabulary import Chemistry
 from models.bundle import REFERENCE_BUNDLE
 from models.policy_file import SHIPPED_POLICY
-from serving.batch.local import require_result_path, run_batch, summary, write_results
+from serving.batch.local import run_batch
 from serving.batch.manifest import read_manifest
+from serving.batch.outputs import require_result_path, summary, write_results
 from serving.batch.work import content_request
 from serving.grading import Grader
 from serving.record.ledger import Ledger
@@ -72,7 +73,7 @@ def test_yesterdays_file_fed_again_gives_yesterdays_decisions(grader: Grader, ma
     orders = read_manifest(manifest)
     first = run_batch(grader, orders, "fleet", MOMENT)
     assert run_batch(grader, orders, "fleet", MOMENT) == first
-    assert grader._ledger.head().sequence == len(FLEET) - 1
+    assert grader.ledger.head().sequence == len(FLEET) - 1
 
 
 def test_a_battery_whose_file_is_missing_is_an_error_row_and_stops_nobody(grader: Grader, manifest: Path) -> None:
