@@ -7,6 +7,8 @@ import math
 
 from features.consistency import (
     DEFECTIVE_CELL_VOLT,
+    SINKING_CELL_VOLT,
+    SINKING_VOLT_PER_MONTH,
     WEAK_CELL_VOLT,
     WIDE_SPREAD_VOLT,
     WIDE_TEMPERATURE_SPREAD_KELVIN,
@@ -68,9 +70,12 @@ def _weak_cell_findings(cells: CellConsistency) -> list[Finding]:
     moving_zh = f"，每月变化{1e3 * drift:+.1f}毫伏" if math.isfinite(drift) else ""
     message = Message(
         f"Cell {weakest} lies {1e3 * below:.0f} mV below the median cell at rest{moving_en} "
-        f"(weak from {1e3 * WEAK_CELL_VOLT:.0f} mV, disqualifying from {1e3 * DEFECTIVE_CELL_VOLT:.0f} mV).",
+        f"(weak from {1e3 * WEAK_CELL_VOLT:.0f} mV, {1e3 * SINKING_CELL_VOLT:.0f} mV if it sinks by "
+        f"{1e3 * SINKING_VOLT_PER_MONTH:.0f} mV per month; disqualifying from {1e3 * DEFECTIVE_CELL_VOLT:.0f} mV).",
         f"{weakest}号单体静置电压比中位值低{1e3 * below:.0f}毫伏{moving_zh}"
-        f"（{1e3 * WEAK_CELL_VOLT:.0f}毫伏起为弱单体，{1e3 * DEFECTIVE_CELL_VOLT:.0f}毫伏起判为不合格）。",
+        f"（{1e3 * WEAK_CELL_VOLT:.0f}毫伏起为弱单体，"
+        f"每月下降{1e3 * SINKING_VOLT_PER_MONTH:.0f}毫伏者{1e3 * SINKING_CELL_VOLT:.0f}毫伏起；"
+        f"{1e3 * DEFECTIVE_CELL_VOLT:.0f}毫伏起判为不合格）。",
     )
     evidence: dict[str, float | int | str] = {
         "cell": weakest,

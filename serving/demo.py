@@ -5,6 +5,7 @@ bodies in ``samples/``, and what comes out otherwise than promised here ends the
 """
 
 import contextlib
+import json
 import signal
 import tempfile
 import threading
@@ -96,6 +97,23 @@ BATTERIES: Sequence[DemoBattery] = (
 )
 
 
+SAMPLE_FLEET = Path(__file__).parent / "sample_fleet"
+FLEET_PACK = "FLEET-NMC-0009"
+"""A pack of the sample fleet in which one group of cells is going bad; `truth.csv` there says which."""
+
+_PACK_REQUEST = {
+    "battery": {
+        "battery_id": FLEET_PACK,
+        "level": "pack",
+        "chemistry": "NMC",
+        "rated_capacity_ah": 150.0,
+        "series_count": 92,
+    },
+    "runs": [{"kind": "field_telemetry", "format": "telemetry", "file": "log"}],
+    "inspection": {"leakage": False, "swelling": False},
+}
+
+
 def run_demo(console: Console, *, once: bool) -> int:
     """Start a service, grade the samples, verify the record, say how to look further.
 
@@ -122,6 +140,8 @@ def run_demo(console: Console, *, once: bool) -> int:
         with local_service(Path(folder)) as service:
             _say(console, f"It listens on {service.url} (after {time.monotonic() - begin:.1f} s).")
             replies, broken = _graded(console, service)
+            replies.append(_posted_pack(console, service))
+            broken += pack_problems(replies[-1])
             broken += _repeated(console, service, replies[0])
             broken += _verified(console, service, replies[-1])
             _say(console, *(f"NOT AS PROMISED  {promise}" for promise in broken), style="bold red")
@@ -140,6 +160,23 @@ def _graded(console: Console, service: LocalService) -> tuple[list[dict[str, Any
         truth = f"simulated with {battery.true_capacity_ah:g} Ah left"
         console.print(decision_panel(reply, f"{number}. {battery.title}; {truth}"))
     return replies, broken
+
+
+def _posted_pack(console: Console, service: LocalService) -> dict[str, Any]:
+    """Post the vehicle's record of a pack as the file it is."""
+    file = SAMPLE_FLEET / "telemetry" / f"{FLEET_PACK}.parquet"
+    reply = service.grade_file(json.dumps(_PACK_REQUEST).encode(), file, "demo-fleet-pack")
+    title = f"{len(BATTERIES) + 1}. a pack of the sample fleet: NMC 150 Ah, its telemetry posted as a file"
+    console.print(decision_panel(reply, f"{title}; group 56 is going bad"))
+    return reply
+
+
+def pack_problems(reply: Mapping[str, Any]) -> list[str]:
+    """Sentences on a pack of the sample fleet that was graded, or whose weak group was not seen."""
+    weak = [each for each in reply["reasons"] if each["code"] == "consistency.weak_cell"]
+    named = [each["evidence"].get("cell") for each in weak]
+    problems = [] if named == [56] else [f"{FLEET_PACK}: weak group 56 was promised, {named} came."]
+    return problems + ([] if reply["outcome"] == "retest" else [f"{FLEET_PACK}: {reply['outcome']} came, not retest."])
 
 
 def _key(battery: DemoBattery) -> str:
@@ -171,7 +208,7 @@ _ACTIVATIONS = (LeafKind.BUNDLE_ACTIVATED, LeafKind.POLICY_ACTIVATED)
 
 def _verified(console: Console, service: LocalService, last: Mapping[str, Any]) -> list[str]:
     receipt = (last["recorded"]["sequence"], last["recorded"]["leaf_sha256"])
-    entry_count = len(BATTERIES) + len(_ACTIVATIONS)
+    entry_count = len(BATTERIES) + 1 + len(_ACTIVATIONS)
     problems = record_problems(service.record_file, receipt, entry_count)
     if not problems:
         _say(console, "", f"The record verifies: {entry_count} entries, every digest recomputed,")

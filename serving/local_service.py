@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -64,6 +65,15 @@ class LocalService:
         """
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         return self._asked(urllib.request.Request(f"{self.url}/v1/grade", body, headers))
+
+    def grade_file(self, request: bytes, file: Path, idempotency_key: str) -> dict[str, Any]:
+        """Reply of ``POST /v1/grade/files`` to one file, which the request calls ``log``; raises as `grade` does."""
+        mark = uuid.uuid4().hex
+        parts = (('name="request"', request), (f'name="log"; filename="{file.name}"', file.read_bytes()))
+        form = [f"--{mark}\r\nContent-Disposition: form-data; {named}\r\n\r\n".encode() + part for named, part in parts]
+        body = b"\r\n".join([*form, f"--{mark}--\r\n".encode()])
+        headers = {"Content-Type": f"multipart/form-data; boundary={mark}", "Idempotency-Key": idempotency_key}
+        return self._asked(urllib.request.Request(f"{self.url}/v1/grade/files", body, headers))
 
     def decision(self, decision_id: str) -> dict[str, Any]:
         """Reply of ``GET /v1/decisions/{id}``; raises as `grade` does."""
