@@ -15,7 +15,7 @@ from features.measurement import FloatArray
 LOWEST_SHOWN, HIGHEST_SHOWN = 0.4, 1.1
 """State of health at the ends of the axis."""
 MOST_INTERVALS = 240
-_WIDTH, _LABEL_WIDTH, _BAR_HEIGHT, _PLOT_HEIGHT = 860, 180, 22, 200
+_WIDTH, _LABEL_WIDTH, _BAR_HEIGHT, _PLOT_HEIGHT = 860, 260, 22, 200
 _BIN_EDGES = np.round(np.arange(LOWEST_SHOWN, HIGHEST_SHOWN + 1e-9, 0.025), 3)
 _COLOURS = ("#1b6ca8", "#d9822b")
 

@@ -13,7 +13,9 @@ body { font: 16px/1.5 system-ui, "Noto Sans CJK SC", sans-serif; max-width: 62re
 h1 { font-size: 1.7rem; } h2 { margin-top: 2.5rem; border-top: 2px solid #1b6ca8; padding-top: .6rem; }
 h2 small { font-weight: normal; color: #5c6770; margin-left: .6rem; } svg { max-width: 100%; height: auto; }
 table { border-collapse: collapse; } th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child, td.words { text-align: left; } .note { background: #f0f5fa; padding: .8rem 1rem; }
+th:first-child, td:first-child, td.words { text-align: left; }
+td { white-space: nowrap; } td.words + td.words, td.words:last-child { white-space: normal; overflow-wrap: anywhere; }
+ .note { background: #f0f5fa; padding: .8rem 1rem; }
 @media print { h2 { break-after: avoid; } svg, table { break-inside: avoid; } }
 """
 

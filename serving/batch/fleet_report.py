@@ -154,7 +154,8 @@ def _weakest(fleet: Fleet) -> Iterator[str]:
 
 def _weak_line(row: ResultRow) -> tuple[object, ...]:
     interval = f"{row.remaining_capacity_lower_ah:.1f} to {row.remaining_capacity_upper_ah:.1f}"
-    return row.battery_id, f"{100 * (row.state_of_health_fraction or 0.0):.1f} %", interval, _verdict(row), row.reasons
+    health = f"{100 * (row.state_of_health_fraction or 0.0):.1f} %"
+    return row.battery_id, health, interval, _verdict(row), (row.reasons or "").replace(";", "; ")
 
 
 def _reasons(rows: Sequence[ResultRow]) -> list[tuple[str, int]]:
