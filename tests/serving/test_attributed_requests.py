@@ -132,7 +132,7 @@ def test_a_refused_measurement_is_answered_as_before_with_its_place_in_the_recor
     with SqliteStore(service.record_file).reading() as reader:
         leaf = reader.by_sequence(int(places.pop()))
     assert leaf is not None
-    assert (leaf.kind, leaf.battery_id, leaf.body["asked_under"]) == (LeafKind.REFUSAL, "re-1", "refused")
+    assert (leaf.kind, leaf.battery_id, leaf.body["asked_under"]) == (LeafKind.REFUSAL, "RE-1", "refused")
     assert leaf.operator is not None
     assert leaf.body["problems"][0]["where"] == answer.json()["error"]["details"][0]["where"]
     corrected = sent(client, a_request("re-1"), "refused")
