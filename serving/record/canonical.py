@@ -25,6 +25,10 @@ _ORDERED = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _SMALL_FLOATS = (1e-6, 1e-5)
 """From here to there the fast writer uses an exponent and RFC 8785 does not."""
 
+_MINUS_ZEROS = (b"-0,", b"-0]", b"-0}")
+
+_PLAIN = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
 _WHOLE_FLOAT = re.compile(rb"\.0[],}]")
 
 
@@ -59,10 +63,28 @@ def canonical_json(body: Mapping[str, object]) -> bytes:
     >>> canonical_json({"upper_ah": 30.0, "lower_ah": 26.9})
     b'{"lower_ah":26.9,"upper_ah":30}'
     """
+    written = _surely_canonical_json(body)
+    if written is not None:
+        return written
     try:
         return to_json(_in_order(dict(body)))
     except (_NotSurelyCanonical, ValueError, RecursionError):
         return _exactly_canonical_json(body)
+
+
+def _surely_canonical_json(body: Mapping[str, object]) -> bytes | None:
+    """Write plain JSON with whole floats as integers; None where that may not be the RFC's form, or not the same."""
+    try:
+        written = _WHOLE_FLOAT.sub(_without_fraction, orjson.dumps(body, option=_ORDERED | _PLAIN))
+        same = orjson.loads(written) == body
+    except (ValueError, TypeError, RecursionError):
+        return None
+    doubtful = any(zero in written for zero in _MINUS_ZEROS) or _is_doubtful(written)
+    return written if same and not doubtful else None
+
+
+def _without_fraction(whole_float: re.Match[bytes]) -> bytes:
+    return whole_float[0][-1:]
 
 
 def _exactly_canonical_json(body: Mapping[str, object]) -> bytes:

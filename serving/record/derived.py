@@ -12,8 +12,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import orjson
 import rfc8785
-from pydantic_core import from_json
 
 from features.errors import Problem
 from serving.record.canonical import UnrecordableEntry
@@ -112,7 +112,7 @@ def derived_rows(leaf: Leaf, body: Mapping[str, Any] | None = None) -> tuple[lis
     has_links = leaf.kind in (LeafKind.ASSOCIATION, LeafKind.RECODING)
     if not has_links and f'"{_DUE_ON}":'.encode() not in leaf.body_json:
         return [], []
-    said = from_json(leaf.body_json) if body is None else body
+    said = orjson.loads(leaf.body_json) if body is None else body
     return _outbox_rows(leaf, said), _links(leaf, said) if has_links else []
 
 
